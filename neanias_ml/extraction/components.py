@@ -1,0 +1,168 @@
+"""From islands to components: which Gaussians are fitted to which pixels, and how good they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from neanias_ml.extraction.gaussian_fit import PARAMETERS, GaussianFit, fit_gaussians, starting_parameters
+from neanias_ml.extraction.peaks import find_peaks
+from neanias_ml.extraction.tables import IslandTable, SourceFlag
+from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap
+
+FloatMap = NDArray[np.float32]
+FloatArray = NDArray[np.float64]
+
+MAX_COMPONENTS = 8
+"""Most Gaussians fitted to one island at once."""
+MAX_FIT_PIXELS = 6000
+"""Larger islands are fitted on a regular subset of their pixels."""
+
+
+@dataclass(frozen=True)
+class FittedComponent:
+    """One Gaussian of an island in pixels, before it is put on the sky.
+
+    Attributes
+    ----------
+    parameters
+        (6,) as in `gaussian_fit`.
+    errors
+        (6, 6) error covariance of the parameters.
+    quality
+        3 good, 2 acceptable, 1 poor, 0 no fit (moments).
+    """
+
+    island_row: int
+    parameters: FloatArray
+    errors: FloatArray
+    quality: int
+    flags: int
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """All that the fit of an island needs to know of its map.
+
+    Attributes
+    ----------
+    labels
+        (ny, nx) int32 island label map.
+    background
+        (ny, nx) float32, Jy/beam.
+    islands
+        The measured islands.
+    seed
+        Least signal to noise of a component's peak, as for islands.
+    """
+
+    radio_map: RadioMap
+    labels: NDArray[np.int32]
+    background: FloatMap
+    islands: IslandTable
+    seed: float
+
+
+def fit_island(context: FitContext, *, row: int) -> list[FittedComponent]:
+    """Fit the components of one island (a row of the table); its moments where no fit is acceptable."""
+    islands, beam = context.islands, context.radio_map.beam_covariance
+    stamp = _Stamp.cut(context, row)
+    rms, flags = float(islands.local_rms[row]), int(islands.flags[row])
+    peaks = find_peaks(stamp.flux / rms, stamp.inside, threshold=context.seed)
+    if len(peaks) > MAX_COMPONENTS:
+        peaks, flags = peaks[:MAX_COMPONENTS], flags | SourceFlag.MANY_COMPONENTS
+    values, x, y = stamp.fit_pixels()
+    peaks = peaks[: max(1, values.size // PARAMETERS)]
+    amplitudes = np.maximum(stamp.flux[peaks[:, 0], peaks[:, 1]], rms)
+    peak_x, peak_y = peaks[:, 1].astype(np.float64) + stamp.x0, peaks[:, 0].astype(np.float64) + stamp.y0
+    start = starting_parameters(amplitudes, peak_x, peak_y, beam)
+    if values.size >= start.size:
+        fit = fit_gaussians(values, x, y, rms=rms, start=start, beam_covariance=beam)
+        if _is_acceptable(fit, islands, row, beam):
+            quality = _quality(fit)
+            return [
+                FittedComponent(row, parameters, errors, quality, flags)
+                for parameters, errors in zip(fit.parameters, fit.parameter_covariance, strict=True)
+            ]
+    return [_from_moments(context.radio_map, islands, row, flags)]
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """The box of an island, widened by half a beam, with the pixels that a fit may use."""
+
+    flux: FloatArray
+    inside: NDArray[np.bool_]
+    usable: NDArray[np.bool_]
+    x0: int
+    y0: int
+
+    @classmethod
+    def cut(cls, context: FitContext, row: int) -> _Stamp:
+        islands, radio_map = context.islands, context.radio_map
+        margin = max(1, round(0.5 * radio_map.beam_fwhm))
+        y0, x0 = max(0, int(islands.y0[row]) - margin), max(0, int(islands.x0[row]) - margin)
+        box = (slice(y0, int(islands.y1[row]) + margin), slice(x0, int(islands.x1[row]) + margin))
+        data, label = radio_map.data[box], context.labels[box]
+        inside = label == islands.island_id[row]
+        near = ndimage.binary_dilation(inside, iterations=margin)
+        usable = near & (inside | (label == 0)) & np.isfinite(data)
+        flux = np.where(np.isfinite(data), data - context.background[box], 0.0).astype(np.float64)
+        return cls(flux=flux, inside=inside, usable=usable, x0=x0, y0=y0)
+
+    def fit_pixels(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Values and positions of the usable pixels, thinned regularly where there are very many."""
+        usable = self.usable
+        step = int(np.ceil(np.sqrt(np.count_nonzero(usable) / MAX_FIT_PIXELS)))
+        if step > 1:
+            lattice = np.zeros_like(usable)
+            lattice[::step, ::step] = True
+            usable = usable & lattice
+        rows, cols = np.nonzero(usable)
+        x = cols.astype(np.float64) + self.x0
+        y = rows.astype(np.float64) + self.y0
+        return self.flux[rows, cols], x, y
+
+
+def _is_acceptable(fit: GaussianFit, islands: IslandTable, row: int, beam_covariance: FloatArray) -> bool:
+    """Finite, inside the island's box, neither far smaller than the beam nor far larger than the island."""
+    if not np.isfinite(fit.parameters).all() or not np.isfinite(fit.parameter_covariance).all():
+        return False
+    inside_x = (fit.x > islands.x0[row] - 1.5) & (fit.x < islands.x1[row] + 0.5)
+    inside_y = (fit.y > islands.y0[row] - 1.5) & (fit.y < islands.y1[row] + 0.5)
+    width = np.linalg.eigvalsh(fit.covariance)
+    beam = np.linalg.eigvalsh(beam_covariance)
+    island_size = max(islands.x1[row] - islands.x0[row], islands.y1[row] - islands.y0[row])
+    sane_size = (width[:, 0] > 0.09 * beam[0]) & (width[:, 1] < max(float(island_size), beam[1] ** 0.5 * 3) ** 2)
+    sane_peak = fit.amplitude < 3.0 * max(float(islands.peak_flux[row]), 3.0 * float(islands.local_rms[row]))
+    return bool((inside_x & inside_y & sane_size & sane_peak).all())
+
+
+def _quality(fit: GaussianFit) -> int:
+    """Grade a fit by its convergence and its residual in units of the noise and of its peak."""
+    relative = fit.residual_rms
+    if fit.converged and relative < 1.6:
+        return 3
+    return 2 if fit.converged and relative < 4.0 else 1
+
+
+def _from_moments(radio_map: RadioMap, islands: IslandTable, row: int, flags: int) -> FittedComponent:
+    """A component with the island's position, shape and flux, for islands that no Gaussian describes."""
+    angle = np.radians(islands.pixel_angle[row])
+    along = np.array([np.cos(angle), np.sin(angle)])
+    across = np.array([-along[1], along[0]])
+    beam = radio_map.beam_covariance
+    widths = np.maximum(np.array([islands.major[row], islands.minor[row]]) / FWHM_PER_SIGMA, 0.5)
+    shape = widths[0] ** 2 * np.outer(along, along) + widths[1] ** 2 * np.outer(across, across)
+    total = max(float(islands.total_flux[row]), float(islands.local_rms[row]))
+    amplitude = total * np.sqrt(np.linalg.det(beam) / np.linalg.det(shape))
+    parameters = starting_parameters(
+        np.array([amplitude]), islands.x[[row]].astype(float), islands.y[[row]].astype(float), shape
+    )[0]
+    relative = float(islands.total_flux_err[row]) / total
+    position = np.trace(shape) * relative**2
+    errors = np.diag([relative**2, position, position, relative**2, np.trace(shape) * relative**2, relative**2])
+    return FittedComponent(row, parameters, errors, 0, flags | SourceFlag.FIT_FAILED)

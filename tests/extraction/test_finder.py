@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from scipy.spatial import cKDTree
+
+from neanias_ml.errors import UsageError
+from neanias_ml.extraction import FinderConfig, SourceFinder, SourceFlag, flag_text
+from neanias_ml.maps import Beam, RadioMap
+from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, make_map, make_sky, make_wcs, round_covariance
+
+
+def matched(components, truth, *, radius=2.0):
+    distance, index = cKDTree(np.stack([components.x, components.y], axis=1)).query(truth[:, :2])
+    return index, distance < radius
+
+
+def test_injected_points_come_back_with_position_and_flux():
+    radio_map, truth = make_sky(1, n_sources=25, snr=(20, 200))
+    components = SourceFinder()(radio_map).components
+    index, found = matched(components, truth)
+    assert found.all() and len(components) == len(truth)
+    assert np.abs(components.x[index] - truth[:, 0]).max() < 0.5
+    ratio = components.total_flux[index] / truth[:, 2]
+    assert abs(np.median(ratio) - 1) < 0.03
+    pull = (components.peak_flux[index] - truth[:, 2]) / components.peak_flux_err[index]
+    assert 0.6 < pull.std() < 1.5
+
+
+def test_noise_alone_gives_almost_nothing():
+    rng = np.random.default_rng(2)
+    assert len(SourceFinder()(make_map(correlated_noise((400, 400), rng))).islands) <= 1
+
+
+def test_moments_and_flux_of_an_island():
+    pixels = 1e-4 * correlated_noise((128, 128), np.random.default_rng(3))
+    shape = np.array([[30.0, 10.0], [10.0, 16.0]])
+    pixels += 0.05 * gaussian(pixels.shape, 60.4, 70.2, shape)
+    extraction = SourceFinder()(make_map(pixels))
+    row = int(np.argmax(extraction.islands.table.snr))
+    island = extraction.islands.table.select([row])
+    assert island.x[0] == pytest.approx(60.4, abs=0.1) and island.y[0] == pytest.approx(70.2, abs=0.1)
+    expected = 0.05 * 2 * np.pi * np.sqrt(np.linalg.det(shape)) / extraction.radio_map.beam_area
+    assert island.total_flux[0] == pytest.approx(expected, rel=0.02)
+    assert island.kind[0] == "extended"
+    angle = np.degrees(0.5 * np.arctan2(2 * 10.0, 30.0 - 16.0))
+    assert island.pixel_angle[0] == pytest.approx(angle, abs=2)
+    component = extraction.components.select(extraction.components.island_id == island.island_id[0])
+    assert component.total_flux[0] == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("dec", [-89.7, -30.0, 0.0, 62.0, 89.8])
+@pytest.mark.parametrize("ra", [0.01, 150.0])
+def test_sizes_angles_and_positions_at_any_declination(dec, ra):
+    shape = (128, 128)
+    wcs = make_wcs(shape, ra=ra, dec=dec)
+    beam = Beam(14.0 / 3600, 10.0 / 3600, 25.0)
+    flat = RadioMap.from_array(np.zeros(shape), beam=beam, wcs=wcs)
+    x, y, position_angle = 88.0, 41.0, 140.0
+    intrinsic = flat.covariance_to_pixels(x, y, major=20 / 3600, minor=8 / 3600, position_angle=position_angle)
+    convolved = intrinsic + flat.beam_covariance
+    pixels = 1e-5 * correlated_noise(shape, np.random.default_rng(4)) + 0.1 * gaussian(shape, x, y, convolved)
+    component = SourceFinder()(RadioMap.from_array(pixels, beam=beam, wcs=wcs)).components
+    best = int(np.argmax(component.snr))
+    assert component.dc_major[best] == pytest.approx(20, rel=0.01)
+    assert component.dc_minor[best] == pytest.approx(8, rel=0.02)
+    assert component.dc_pa[best] == pytest.approx(position_angle, abs=1.0)
+    truth = SkyCoord(*(wcs.all_pix2world(x, y, 0) * u.deg), frame="icrs")
+    found = SkyCoord(component.ra[best] * u.deg, component.dec[best] * u.deg)
+    assert found.separation(truth).arcsec < 0.05
+    assert 0 <= component.ra[best] < 360
+
+
+def test_point_sources_have_upper_limits_on_size():
+    radio_map, _ = make_sky(5, n_sources=16)
+    components = SourceFinder()(radio_map).components
+    limited = (components.flags & SourceFlag.SIZE_UPPER_LIMIT) > 0
+    assert limited.mean() > 0.8
+    assert (components.dc_major[limited] < 2.5 * BEAM_PIXELS * 2).all()
+    assert "size_upper_limit" in flag_text(int(components.flags[limited][0]))
+
+
+def test_two_sources_in_one_island_are_two_components():
+    pixels = 1e-4 * correlated_noise((96, 96), np.random.default_rng(6))
+    for x, peak in ((40.0, 0.01), (48.5, 0.006)):
+        pixels += peak * gaussian(pixels.shape, x, 50.0, round_covariance(BEAM_PIXELS))
+    extraction = SourceFinder()(make_map(pixels))
+    row = int(np.argmax(extraction.islands.table.snr))
+    assert extraction.islands.table.n_components[row] == 2
+    components = extraction.components.select(extraction.components.island_id == row + 1)
+    np.testing.assert_allclose(np.sort(components.peak_flux), [0.006, 0.01], rtol=0.08)
+
+
+def test_flags_at_edges_and_blanks():
+    pixels = 1e-4 * correlated_noise((128, 128), np.random.default_rng(7))
+    for x, y in ((1.0, 60.0), (64.0, 64.0), (100.0, 30.0)):
+        pixels += 0.01 * gaussian(pixels.shape, x, y, round_covariance(BEAM_PIXELS))
+    pixels[66:70, 62:68] = np.nan
+    table = SourceFinder()(make_map(pixels)).islands.table
+    flags = {
+        (round(x / 10), round(y / 10)): flag_text(int(flag))
+        for x, y, flag in zip(table.x, table.y, table.flags, strict=True)
+    }
+    assert flags[0, 6] == "edge" and flags[6, 6] == "blanked" and flags[10, 3] == ""
+
+
+def test_empty_map_gives_empty_tables():
+    pixels = -np.abs(correlated_noise((96, 96), np.random.default_rng(8)))
+    extraction = SourceFinder(FinderConfig(seed_threshold=8.0))(make_map(pixels))
+    assert len(extraction.islands) == 0 and len(extraction.components) == 0
+
+
+def test_map_without_wcs_gives_pixels_only():
+    radio_map, truth = make_sky(9, n_sources=9, snr=(30, 60))
+    extraction = SourceFinder()(make_map(radio_map.data, wcs=None))
+    assert len(extraction.components) == len(truth)
+    assert np.isnan(extraction.components.ra).all()
+    assert np.isfinite(extraction.components.major).all()
+
+
+def test_results_scale_with_the_map():
+    radio_map, _ = make_sky(10, n_sources=9)
+    small, large = (SourceFinder()(make_map(radio_map.data * factor)).components for factor in (1.0, 1e12))
+    assert len(small) == len(large)
+    np.testing.assert_allclose(large.total_flux / 1e12, small.total_flux, rtol=1e-3)
+
+
+def test_progress_tells_stages_in_order():
+    calls = []
+    radio_map, _ = make_sky(11, n_sources=4)
+    SourceFinder()(radio_map, progress=lambda *call: calls.append(call))
+    assert calls[0] == ("background and noise", 0, 1)
+    assert calls[-1][1] == calls[-1][2] and calls[-1][0] == "components"
+
+
+def test_thresholds_are_checked():
+    with pytest.raises(UsageError, match="merge threshold"):
+        FinderConfig(seed_threshold=2.0, merge_threshold=3.0)
