@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float64]
 
 MAX_COMPONENTS = 8
 """Most Gaussians fitted to one island at once."""
-MAX_FIT_PIXELS = 6000
+MAX_FIT_PIXELS = 2500
 """Larger islands are fitted on a regular subset of their pixels."""
 
 
@@ -79,15 +79,20 @@ def fit_island(context: FitContext, *, row: int) -> list[FittedComponent]:
     amplitudes = np.maximum(stamp.flux[peaks[:, 0], peaks[:, 1]], rms)
     peak_x, peak_y = peaks[:, 1].astype(np.float64) + stamp.x0, peaks[:, 0].astype(np.float64) + stamp.y0
     start = starting_parameters(amplitudes, peak_x, peak_y, beam)
-    if values.size >= start.size:
-        fit = fit_gaussians(values, x, y, rms=rms, start=start, beam_covariance=beam)
-        if _is_acceptable(fit, islands, row, beam):
-            quality = _quality(fit)
-            return [
-                FittedComponent(row, parameters, errors, quality, flags)
-                for parameters, errors in zip(fit.parameters, fit.parameter_covariance, strict=True)
-            ]
-    return [_from_moments(context.radio_map, islands, row, flags)]
+    if values.size < start.size:
+        return [_from_moments(context.radio_map, islands, row, flags)]
+    fit = fit_gaussians(values, x, y, rms=rms, start=start, beam_covariance=beam)
+    quality = _quality(fit)
+    if not _is_acceptable(fit, islands, row, beam):
+        bounds = _bounds(start, islands, row, beam)
+        fit = fit_gaussians(values, x, y, rms=rms, start=start, beam_covariance=beam, bounds=bounds)
+        quality = min(_quality(fit), 1)
+    if not _is_acceptable(fit, islands, row, beam):
+        return [_from_moments(context.radio_map, islands, row, flags)]
+    return [
+        FittedComponent(row, parameters, errors, quality, flags)
+        for parameters, errors in zip(fit.parameters, fit.parameter_covariance, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,17 @@ def _is_acceptable(fit: GaussianFit, islands: IslandTable, row: int, beam_covari
     sane_size = (width[:, 0] > 0.09 * beam[0]) & (width[:, 1] < max(float(island_size), beam[1] ** 0.5 * 3) ** 2)
     sane_peak = fit.amplitude < 3.0 * max(float(islands.peak_flux[row]), 3.0 * float(islands.local_rms[row]))
     return bool((inside_x & inside_y & sane_size & sane_peak).all())
+
+
+def _bounds(start: FloatArray, islands: IslandTable, row: int, beam: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Parameters within which a component stays on its island: the second attempt, when a free fit has run away."""
+    size = float(max(islands.x1[row] - islands.x0[row], islands.y1[row] - islands.y0[row]))
+    narrowest, widest = np.sqrt(np.linalg.eigvalsh(beam))
+    smallest, largest = np.log(0.6 * narrowest), np.log(max(1.5 * widest, 0.5 * size))
+    brightest = np.log(2.0 * max(float(islands.peak_flux[row]), float(islands.local_rms[row])))
+    low = np.array([brightest - 12.0, islands.x0[row] - 1.0, islands.y0[row] - 1.0, smallest, -size, smallest])
+    high = np.array([brightest, islands.x1[row], islands.y1[row], largest, size, largest])
+    return np.broadcast_to(low, start.shape), np.broadcast_to(high, start.shape)
 
 
 def _quality(fit: GaussianFit) -> int:

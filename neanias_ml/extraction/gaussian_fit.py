@@ -21,6 +21,9 @@ PARAMETERS = 6
 EXACT_COVARIANCE_PIXELS = 500
 """Up to this many pixels the noise covariance is used in full; beyond, its long-wave limit."""
 
+MAX_EVALUATIONS = 60
+"""Evaluations after which a fit ends as it is: no island may hold up the others."""
+
 
 @dataclass(frozen=True)
 class GaussianFit:
@@ -110,7 +113,14 @@ def model_and_jacobian(parameters: FloatArray, x: FloatArray, y: FloatArray) -> 
 
 
 def fit_gaussians(
-    values: FloatArray, x: FloatArray, y: FloatArray, *, rms: float, start: FloatArray, beam_covariance: FloatArray
+    values: FloatArray,
+    x: FloatArray,
+    y: FloatArray,
+    *,
+    rms: float,
+    start: FloatArray,
+    beam_covariance: FloatArray,
+    bounds: tuple[FloatArray, FloatArray] | None = None,
 ) -> GaussianFit:
     """Fit K Gaussians to background-subtracted pixels.
 
@@ -124,6 +134,8 @@ def fit_gaussians(
         (K, 6) starting parameters.
     beam_covariance
         (2, 2) pixel covariance of the beam, which correlates the noise.
+    bounds
+        Least and largest parameters, (K, 6) each; slower, for islands in which a free fit runs away.
     """
 
     def residuals(flat: FloatArray) -> FloatArray:
@@ -132,9 +144,13 @@ def fit_gaussians(
     def derivatives(flat: FloatArray) -> FloatArray:
         return model_and_jacobian(_bounded(flat).reshape(start.shape), x, y)[1] / rms
 
-    result = least_squares(
-        residuals, start.ravel(), jac=derivatives, method="lm", max_nfev=60 * start.shape[0], xtol=1e-6, ftol=1e-6
-    )
+    tolerances = {"xtol": 1e-6, "ftol": 1e-5, "max_nfev": MAX_EVALUATIONS}
+    if bounds is None:
+        result = least_squares(residuals, start.ravel(), jac=derivatives, method="lm", **tolerances)
+    else:
+        low, high = (limit.ravel() for limit in bounds)
+        inside = np.clip(start.ravel(), low + 1e-6, high - 1e-6)
+        result = least_squares(residuals, inside, jac=derivatives, method="trf", bounds=(low, high), **tolerances)
     parameters = _bounded(result.x).reshape(start.shape)
     return GaussianFit(
         parameters=parameters,
