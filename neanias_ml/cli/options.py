@@ -1,0 +1,103 @@
+"""Options that the verbs share, and the parser that reads them from command line and YAML."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+
+from neanias_ml.errors import UsageError
+from neanias_ml.maps import Beam, RadioMap, read_map, require_usable_pixels
+
+ARCSEC = 1.0 / 3600.0
+
+
+def verb_parser(verb: str, *, description: str) -> ArgumentParser:
+    """A parser with the options that every verb has."""
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog=f"neanias-ml {verb}", description=description)
+    parser.add_argument("--config", action="config", help="YAML file with any of the options; later ones override it")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every random choice; kept in run.json")
+    parser.add_argument("--overwrite", action="store_true", help="replace results of an earlier run in the folder")
+    return parser
+
+
+def add_map_options(parser: ArgumentParser) -> None:
+    """The map and what its header may lack."""
+    parser.add_argument("map", type=str, help="radio map: .fits, .fits.gz or .fits.fz")
+    parser.add_argument("-o", "--output", type=str, help="folder for the results (required)")
+    parser.add_argument("--hdu", type=int, default=None, help="header-data unit that holds the image")
+    parser.add_argument("--plane", type=int, default=None, help="plane of a cube, counted from 0")
+    parser.add_argument(
+        "--beam",
+        type=float,
+        nargs="+",
+        default=None,
+        metavar="ARCSEC",
+        help="beam instead of the header's: MAJOR [MINOR [PA]] (arcsec, arcsec, degrees east of north)",
+    )
+    parser.add_argument(
+        "--pixel-scale",
+        type=float,
+        default=None,
+        metavar="ARCSEC",
+        help="pixel size, for maps without usable coordinates",
+    )
+
+
+def add_result_options(parser: ArgumentParser) -> None:
+    """What is written beside the catalogue."""
+    parser.add_argument("--save-maps", action="store_true", help="write island, background, noise and residual maps")
+    parser.add_argument("--parquet", action="store_true", help="write the tables as Parquet too (needs pyarrow)")
+
+
+def require_output(options: Namespace) -> str:
+    """The output folder, or an error that names the option."""
+    if not options.output:
+        raise UsageError("OutputMissing", "say where the results go: -o FOLDER")
+    return str(options.output)
+
+
+def open_map(options: Namespace) -> RadioMap:
+    """Read and check the map that the options name."""
+    radio_map = read_map(
+        options.map,
+        hdu=options.hdu,
+        plane=options.plane,
+        beam=beam_option(options.beam),
+        pixel_scale=None if options.pixel_scale is None else options.pixel_scale * ARCSEC,
+    )
+    require_usable_pixels(radio_map)
+    return radio_map
+
+
+def beam_option(values: Sequence[float] | None) -> Beam | None:
+    """The beam of ``--beam MAJOR [MINOR [PA]]`` (arcsec, arcsec, degrees)."""
+    if values is None:
+        return None
+    if len(values) > 3:
+        raise UsageError("BeamOption", f"--beam takes MAJOR [MINOR [PA]], not {len(values)} numbers")
+    major = values[0]
+    minor = values[1] if len(values) > 1 else major
+    angle = values[2] if len(values) > 2 else 0.0
+    try:
+        return Beam(major * ARCSEC, minor * ARCSEC, angle)
+    except ValueError as error:
+        raise UsageError("BeamOption", f"--beam {' '.join(map(str, values))}: {error}") from error
+
+
+@contextlib.contextmanager
+def silent_libraries() -> Iterator[None]:
+    """Keep warnings of libraries from the user: what matters to a map is in its flags."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        previous = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(previous)

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+
+from neanias_ml.datasets.channels import CHANNEL_NAMES
+from neanias_ml.datasets.resampling import ResampledGrid
+from neanias_ml.extraction import SourceFinder
+from neanias_ml.inference.association import MULTI_COLUMN
+from neanias_ml.inference.detector import ObjectDetector
+from neanias_ml.inference.predict import predict_window
+from neanias_ml.inference.windows import plan_windows
+from neanias_ml.models.bundle import ModelBundle
+from neanias_ml.models.config import IslandRCNNConfig
+from neanias_ml.models.rcnn import IslandRCNN
+from neanias_ml.models.settings import BundleSettings
+from tests.conftest import correlated_noise, make_map, make_sky
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    """A small network with seeded random weights: its answers are arbitrary but fixed."""
+    torch.manual_seed(5)
+    architecture = IslandRCNNConfig(
+        blocks=(1, 1, 1, 1),
+        fpn_channels=16,
+        head_features=16,
+        mask_channels=8,
+        rpn_proposals=10,
+        detections_per_window=60,
+    )
+    settings = BundleSettings(architecture=architecture, pixels_per_beam=6.0, channels=CHANNEL_NAMES, window_size=128)
+    return ModelBundle(model=IslandRCNN(architecture).eval(), settings=settings, digest="0" * 64)
+
+
+@pytest.fixture(scope="module")
+def extraction():
+    radio_map, _ = make_sky(41, shape=(200, 200), n_sources=16)
+    return SourceFinder()(radio_map)
+
+
+def test_every_island_has_an_object_and_probabilities(bundle, extraction):
+    catalogue = ObjectDetector(bundle)(extraction)
+    objects = catalogue.objects
+    members = [int(i) for text in objects.island_ids for i in text.split(",")]
+    assert sorted(members) == extraction.islands.table.island_id.tolist()
+    assert (np.diff(objects.object_id) > 0).all()
+    columns = [objects.p_spurious, objects.p_compact, objects.p_extended, objects.p_multisland, objects.p_flagged]
+    np.testing.assert_allclose(np.sum(columns, axis=0), 1.0)
+    assert ((catalogue.island_spurious >= 0) & (catalogue.island_spurious <= 1)).all()
+    single = objects.n_islands == 1
+    assert (objects.class_name[single] != "extended-multisland").all()
+
+
+def test_same_result_twice(bundle, extraction):
+    first, second = (ObjectDetector(bundle)(extraction) for _ in range(2))
+    np.testing.assert_array_equal(first.detections.boxes, second.detections.boxes)
+    np.testing.assert_array_equal(first.objects.p_compact, second.objects.p_compact)
+
+
+def test_a_threshold_above_one_joins_nothing_and_zero_joins_what_masks_cover(bundle, extraction):
+    apart = ObjectDetector(bundle, association_threshold=1.01)(extraction)
+    assert (apart.objects.n_islands == 1).all()
+    together = ObjectDetector(bundle, association_threshold=0.0)(extraction)
+    covering = [ids for ids in together.detections.island_ids if len(ids) > 1]
+    assert ((together.objects.n_islands > 1).sum() > 0) == (len(covering) > 0)
+
+
+def test_islands_in_blank_surroundings_do_not_depend_on_far_pixels(bundle, extraction):
+    """A window sees its own surroundings only: changing the map far away changes nothing in it."""
+    grid = ResampledGrid.of(extraction.radio_map)
+    windows = plan_windows(extraction.islands.table, grid, window_size=128)
+    corner = windows[0]
+    before = predict_window(extraction, grid, corner, bundle=bundle)
+    pixels = extraction.radio_map.data.copy()
+    pixels[-20:, -20:] = np.nan
+    labels = extraction.islands.labels
+    keep = ~np.isin(extraction.islands.table.island_id, np.unique(labels[-20:, -20:]))
+    changed = type(extraction)(make_map(pixels), extraction.noise, extraction.islands, extraction.components)
+    assert keep.any()
+    after = predict_window(changed, grid, corner, bundle=bundle)
+    np.testing.assert_array_equal(before.probabilities, after.probabilities)
+
+
+def test_multi_island_probability_is_the_joining_detections(bundle, extraction):
+    catalogue = ObjectDetector(bundle, association_threshold=0.0)(extraction)
+    joined = np.flatnonzero(catalogue.objects.n_islands > 1)
+    for row in joined:
+        probability = catalogue.objects.association_probability[row]
+        assert np.isclose(catalogue.detections.probabilities[:, MULTI_COLUMN], probability).any()
+
+
+def test_map_without_islands_gives_an_empty_catalogue(bundle):
+    pixels = np.minimum(correlated_noise((96, 96), np.random.default_rng(42)), 3.0)
+    catalogue = ObjectDetector(bundle)(SourceFinder()(make_map(pixels)))
+    assert len(catalogue.objects) == 0 and len(catalogue.detections) == 0
+
+
+def test_progress_counts_windows(bundle, extraction):
+    calls = []
+    detector = ObjectDetector(bundle)
+    detector(extraction, progress=lambda *call: calls.append(call))
+    assert calls[-1] == ("network", detector.counts.windows, detector.counts.windows)
