@@ -74,8 +74,16 @@ def total_flux(parameters: FloatArray, beam_area: float) -> FloatArray:
 
 
 def local_jacobians(radio_map: RadioMap, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Derivatives (K, 2, 2) of tangent-plane offsets (east, north; degrees) by pixel at K positions."""
-    return np.array([radio_map.tangent_jacobian(*position) for position in zip(x, y, strict=True)]).reshape(-1, 2, 2)
+    """Derivatives (K, 2, 2) of tangent-plane offsets (east, north; degrees) by pixel at K positions.
+
+    Where there is no sky, east is taken as -x and north as +y.
+    """
+    plain = np.array([[-radio_map.pixel_scale, 0.0], [0.0, radio_map.pixel_scale]])
+    if radio_map.sky is None or x.size == 0:
+        return np.broadcast_to(plain, (x.size, 2, 2))
+    jacobians = radio_map.sky.jacobian(x, y)
+    finite = np.isfinite(jacobians).all(axis=(1, 2))
+    return np.where(finite[:, None, None], jacobians, plain)
 
 
 @dataclass(frozen=True)

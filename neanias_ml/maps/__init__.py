@@ -1,0 +1,25 @@
+"""Radio maps: pixels, sky geometry, beam, units, windows."""
+
+from neanias_ml.maps.beam import FWHM_PER_SIGMA, Beam
+from neanias_ml.maps.radio_map import RadioMap
+from neanias_ml.maps.reading import read_map
+from neanias_ml.maps.sky import SkyFrame, ellipse_from_covariance, tangent_offsets
+from neanias_ml.maps.source import MapSource, file_digest
+from neanias_ml.maps.usability import require_usable_pixels
+from neanias_ml.maps.windows import Tile, Window, tile_grid
+
+__all__ = [
+    "FWHM_PER_SIGMA",
+    "Beam",
+    "MapSource",
+    "RadioMap",
+    "SkyFrame",
+    "Tile",
+    "Window",
+    "ellipse_from_covariance",
+    "file_digest",
+    "read_map",
+    "require_usable_pixels",
+    "tangent_offsets",
+    "tile_grid",
+]
