@@ -82,7 +82,7 @@ def local_jacobians(radio_map: RadioMap, x: FloatArray, y: FloatArray) -> FloatA
     if radio_map.sky is None or x.size == 0:
         return np.broadcast_to(plain, (x.size, 2, 2))
     jacobians = radio_map.sky.jacobian(x, y)
-    finite = np.isfinite(jacobians).all(axis=(1, 2))
+    finite = np.asarray(np.isfinite(jacobians).all(axis=(1, 2)))
     return np.where(finite[:, None, None], jacobians, plain)
 
 

@@ -1,0 +1,28 @@
+"""Catalogues: one schema, tables and their files, regions, masks, maps, pictures, report, manifest."""
+
+from neanias_ml.catalogue.directory import RESULT_FILES, OutputDirectory
+from neanias_ml.catalogue.manifest import RunRecord
+from neanias_ml.catalogue.schema import COMPONENTS, ISLANDS, OBJECTS, TABLES, Column, TableSchema
+from neanias_ml.catalogue.tables import CatalogueTables, build_tables, provenance_facts, table_from_columns
+from neanias_ml.catalogue.write import write_catalogue
+from neanias_ml.catalogue.writers import write_ecsv, write_parquet, write_votable
+
+__all__ = [
+    "COMPONENTS",
+    "ISLANDS",
+    "OBJECTS",
+    "RESULT_FILES",
+    "TABLES",
+    "CatalogueTables",
+    "Column",
+    "OutputDirectory",
+    "RunRecord",
+    "TableSchema",
+    "build_tables",
+    "provenance_facts",
+    "table_from_columns",
+    "write_catalogue",
+    "write_ecsv",
+    "write_parquet",
+    "write_votable",
+]
