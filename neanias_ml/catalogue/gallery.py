@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.catalogue.display import cutout_picture, flux_prefix, stretched
-from neanias_ml.catalogue.geometry import ellipses_of_covariances
 from neanias_ml.catalogue.html_parts import css_key, escaped
 from neanias_ml.catalogue.outlines import Polygon
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.styles import style_of
-from neanias_ml.maps import Window
+from neanias_ml.maps import Window, ellipses_of_covariances
 
 MOST_CUTOUTS = 24
 LONGEST_SIDE = 150

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.catalogue.geometry import component_pixel_covariances, ellipses_of_covariances
+from neanias_ml.catalogue.geometry import component_pixel_covariances
 from neanias_ml.catalogue.outlines import Polygon
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.styles import style_of
 from neanias_ml.catalogue.text import ascii_printable
 from neanias_ml.extraction.tables import ComponentTable
-from neanias_ml.maps import RadioMap
+from neanias_ml.maps import RadioMap, ellipses_of_covariances
 
 COMPONENT_COLOUR = "#ffffff"
 HEADER = """# Region file format: DS9 version 4.1

@@ -11,7 +11,7 @@ from scipy import ndimage
 from neanias_ml.extraction.gaussian_fit import PARAMETERS, GaussianFit, fit_gaussians, starting_parameters
 from neanias_ml.extraction.peaks import find_peaks
 from neanias_ml.extraction.tables import IslandTable, SourceFlag
-from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap
+from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap, covariances_of_ellipses
 
 FloatMap = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
@@ -167,12 +167,10 @@ def _quality(fit: GaussianFit) -> int:
 
 def _from_moments(radio_map: RadioMap, islands: IslandTable, row: int, flags: int) -> FittedComponent:
     """A component with the island's position, shape and flux, for islands that no Gaussian describes."""
-    angle = np.radians(islands.pixel_angle[row])
-    along = np.array([np.cos(angle), np.sin(angle)])
-    across = np.array([-along[1], along[0]])
     beam = radio_map.beam_covariance
-    widths = np.maximum(np.array([islands.major[row], islands.minor[row]]) / FWHM_PER_SIGMA, 0.5)
-    shape = widths[0] ** 2 * np.outer(along, along) + widths[1] ** 2 * np.outer(across, across)
+    narrowest = 0.5 * FWHM_PER_SIGMA
+    major, minor = (max(float(axis[row]), narrowest) for axis in (islands.major, islands.minor))
+    shape = covariances_of_ellipses(major, minor, islands.pixel_angle[row])
     total = max(float(islands.total_flux[row]), float(islands.local_rms[row]))
     amplitude = total * np.sqrt(np.linalg.det(beam) / np.linalg.det(shape))
     parameters = starting_parameters(

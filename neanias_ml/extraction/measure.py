@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neanias_ml.extraction.tables import IslandTable, SourceFlag
-from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap
+from neanias_ml.maps import RadioMap, ellipses_of_covariances
 
 FloatMap = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
@@ -50,7 +50,7 @@ def measure_islands(
     peak_index, peak_x, peak_y = pixels.peaks()
     x, y, covariance = pixels.moments()
     snr = (pixels.flux / pixels.noise)[peak_index] if len(boxes) else np.zeros(0)
-    major, minor, angle = ellipse_of_moments(covariance)
+    major, minor, angle = ellipses_of_covariances(covariance)
     ra, dec, on_sky = sky_positions(radio_map, x, y)
     return IslandTable(
         island_id=np.arange(1, len(boxes) + 1),
@@ -117,14 +117,6 @@ class _IslandPixels:
         covariance[:, 1, 1] = self.total(weight * dy * dy) / norm
         covariance[:, 0, 1] = covariance[:, 1, 0] = self.total(weight * dx * dy) / norm
         return x, y, covariance
-
-
-def ellipse_of_moments(covariance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """FWHM axes in pixels and angle (degrees from +x to +y, [0, 180)) of covariances (N, 2, 2)."""
-    values, vectors = np.linalg.eigh(covariance)
-    axes = FWHM_PER_SIGMA * np.sqrt(np.maximum(values, 0.0))
-    angle = np.degrees(np.arctan2(vectors[:, 1, 1], vectors[:, 0, 1])) % 180.0
-    return axes[:, 1], axes[:, 0], angle
 
 
 def integrated_flux_error(rms: FloatArray, n_pixels: NDArray[np.int64], beam_area: float) -> FloatArray:

@@ -12,7 +12,7 @@ from neanias_ml.extraction.components import FittedComponent
 from neanias_ml.extraction.gaussian_fit import covariance_of
 from neanias_ml.extraction.measure import sky_positions
 from neanias_ml.extraction.tables import ComponentTable, IslandTable, SourceFlag
-from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap
+from neanias_ml.maps import RadioMap, ellipses_of_covariances, position_angle, transformed
 
 FloatArray = NDArray[np.float64]
 ARCSEC = 3600.0
@@ -28,8 +28,8 @@ def component_table(radio_map: RadioMap, islands: IslandTable, fitted: list[Fitt
     flags = np.array([component.flags for component in fitted], dtype=np.int64)
     x, y = parameters[:, 1], parameters[:, 2]
     ra, dec, _ = sky_positions(radio_map, x, y)
-    jacobians = local_jacobians(radio_map, x, y)
-    position_error = np.einsum("kij,kjl,kml->kim", jacobians, errors[:, 1:3, 1:3], jacobians)
+    jacobians = radio_map.tangent_jacobian(x, y)
+    position_error = transformed(errors[:, 1:3, 1:3], jacobians)
     peak, total = np.exp(parameters[:, 0]), total_flux(parameters, radio_map.beam_area)
     log_flux = np.array([1.0, 0, 0, 1.0, 0, 1.0])
     total_err = total * np.sqrt(np.einsum("i,kij,j->k", log_flux, errors, log_flux))
@@ -73,19 +73,6 @@ def total_flux(parameters: FloatArray, beam_area: float) -> FloatArray:
     return 2.0 * math.pi * np.exp(parameters[:, 0] + parameters[:, 3] + parameters[:, 5]) / beam_area
 
 
-def local_jacobians(radio_map: RadioMap, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Derivatives (K, 2, 2) of tangent-plane offsets (east, north; degrees) by pixel at K positions.
-
-    Where there is no sky, east is taken as -x and north as +y.
-    """
-    plain = np.array([[-radio_map.pixel_scale, 0.0], [0.0, radio_map.pixel_scale]])
-    if radio_map.sky is None or x.size == 0:
-        return np.broadcast_to(plain, (x.size, 2, 2))
-    jacobians = radio_map.sky.jacobian(x, y)
-    finite = np.asarray(np.isfinite(jacobians).all(axis=(1, 2)))
-    return np.where(finite[:, None, None], jacobians, plain)
-
-
 @dataclass(frozen=True)
 class _Ellipses:
     """FWHM major, minor (degrees) and position angle (degrees), (K, 3), with one-sigma errors."""
@@ -96,15 +83,13 @@ class _Ellipses:
 
 def ellipses_of(covariance: FloatArray) -> FloatArray:
     """FWHM axes and position angle in [0, 180) of covariances (K, 2, 2) in (east, north), as (K, 3)."""
-    values, vectors = np.linalg.eigh(covariance)
-    axes = FWHM_PER_SIGMA * np.sqrt(np.maximum(values, 0.0))
-    angle = np.degrees(np.arctan2(vectors[:, 0, 1], vectors[:, 1, 1])) % 180.0
-    return np.stack([axes[:, 1], axes[:, 0], angle], axis=1)
+    major, minor, angle = ellipses_of_covariances(covariance)
+    return np.stack([major, minor, position_angle(angle)], axis=1)
 
 
 def _sky_ellipses(parameters: FloatArray, errors: FloatArray, jacobians: FloatArray) -> _Ellipses:
     """Ellipses on the sky; errors by central differences through the whole chain of conversions."""
-    value = ellipses_of(_on_sky(covariance_of(parameters), jacobians))
+    value = ellipses_of(transformed(covariance_of(parameters), jacobians))
     gradient = np.empty((len(parameters), 3, 3))
     for column, index in enumerate((3, 4, 5)):
         scale = np.exp(parameters[:, 5]) if index == 4 else np.ones(len(parameters))
@@ -113,17 +98,12 @@ def _sky_ellipses(parameters: FloatArray, errors: FloatArray, jacobians: FloatAr
         for sign in (1.0, -1.0):
             moved = parameters.copy()
             moved[:, index] += sign * step
-            shifted.append(ellipses_of(_on_sky(covariance_of(moved), jacobians)))
+            shifted.append(ellipses_of(transformed(covariance_of(moved), jacobians)))
         difference = shifted[0] - shifted[1]
         difference[:, 2] = (difference[:, 2] + 90.0) % 180.0 - 90.0
         gradient[:, :, column] = difference / (2.0 * step[:, None])
     variance = np.einsum("kij,kjl,kil->ki", gradient, errors[:, 3:, 3:], gradient)
     return _Ellipses(value, np.sqrt(np.maximum(variance, 0.0)))
-
-
-def _on_sky(covariance: FloatArray, jacobians: FloatArray) -> FloatArray:
-    """Pixel covariances (K, 2, 2) carried to tangent-plane axes (east, north), square degrees."""
-    return np.einsum("kij,kjl,kml->kim", jacobians, covariance, jacobians)
 
 
 @dataclass(frozen=True)
@@ -142,7 +122,7 @@ def _deconvolve(parameters: FloatArray, jacobians: FloatArray, ellipse: _Ellipse
     """
     beam = radio_map.beam_covariance
     fitted = covariance_of(parameters)
-    shape = ellipses_of(_on_sky(fitted - beam, jacobians))
+    shape = ellipses_of(transformed(fitted - beam, jacobians))
     major, minor = ellipse.value[:, 0], ellipse.value[:, 1]
     area_ratio = np.sqrt(np.linalg.det(fitted) / np.linalg.det(beam))
     area_error = area_ratio * np.hypot(ellipse.error[:, 0] / major, ellipse.error[:, 1] / minor)

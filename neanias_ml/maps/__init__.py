@@ -1,6 +1,7 @@
 """Radio maps: pixels, sky geometry, beam, units, windows."""
 
 from neanias_ml.maps.beam import FWHM_PER_SIGMA, Beam
+from neanias_ml.maps.ellipses import covariances_of_ellipses, ellipses_of_covariances, position_angle, transformed
 from neanias_ml.maps.radio_map import RadioMap
 from neanias_ml.maps.reading import read_map
 from neanias_ml.maps.sky import SkyFrame, ellipse_from_covariance, tangent_offsets
@@ -16,10 +17,14 @@ __all__ = [
     "SkyFrame",
     "Tile",
     "Window",
+    "covariances_of_ellipses",
     "ellipse_from_covariance",
+    "ellipses_of_covariances",
     "file_digest",
+    "position_angle",
     "read_map",
     "require_usable_pixels",
     "tangent_offsets",
     "tile_grid",
+    "transformed",
 ]

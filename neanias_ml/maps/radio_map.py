@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from neanias_ml.errors import InputError
 from neanias_ml.maps.beam import FWHM_PER_SIGMA, Beam
+from neanias_ml.maps.ellipses import covariances_of_ellipses, transformed
 from neanias_ml.maps.pixel_readers import ArrayReader
 from neanias_ml.maps.sky import SkyFrame
 from neanias_ml.maps.source import MapSource
@@ -153,21 +154,18 @@ class RadioMap:
         self, x: float, y: float, *, major: float, minor: float, position_angle: float
     ) -> NDArray[np.float64]:
         """Pixel covariance (2, 2) at pixel (x, y) of a sky Gaussian (FWHM in degrees, PA in degrees E of N)."""
-        angle = math.radians(position_angle)
-        along = np.array([math.sin(angle), math.cos(angle)])  # (east, north)
-        across = np.array([math.cos(angle), -math.sin(angle)])
-        sky = (major / FWHM_PER_SIGMA) ** 2 * np.outer(along, along)
-        sky = sky + (minor / FWHM_PER_SIGMA) ** 2 * np.outer(across, across)
+        sky = covariances_of_ellipses(major, minor, 90.0 - position_angle)
         to_pixels = np.linalg.inv(self.tangent_jacobian(x, y))
-        return to_pixels @ sky @ to_pixels.T
+        return transformed(sky, to_pixels)
 
-    def tangent_jacobian(self, x: float, y: float) -> NDArray[np.float64]:
-        """Derivative (2, 2) of tangent-plane offsets (east, north; degrees) by pixel (x, y).
+    def tangent_jacobian(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+        """Derivative (2, 2) of tangent-plane offsets (east, north; degrees) by pixel (x, y); (N, 2, 2) for arrays.
 
-        Without usable WCS, east is taken as -x and north as +y, as on most radio maps.
+        Without usable WCS and beyond the horizon, east is taken as -x and north as +y, as on most radio maps.
         """
-        if self.sky is not None:
-            jacobian = self.sky.jacobian(x, y)
-            if np.isfinite(jacobian).all():
-                return jacobian
-        return np.array([[-self.pixel_scale, 0.0], [0.0, self.pixel_scale]])
+        plain = np.array([[-self.pixel_scale, 0.0], [0.0, self.pixel_scale]])
+        if self.sky is None or np.size(x) == 0:
+            return np.broadcast_to(plain, (*np.shape(x), 2, 2)).copy()
+        jacobian = self.sky.jacobian(x, y)
+        finite = np.isfinite(jacobian).all(axis=(-2, -1), keepdims=True)
+        return np.where(finite, jacobian, plain)

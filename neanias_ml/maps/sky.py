@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from numpy.typing import ArrayLike, NDArray
 
-from neanias_ml.maps.beam import FWHM_PER_SIGMA
+from neanias_ml.maps.ellipses import ellipses_of_covariances, position_angle
 
 FloatArray = NDArray[np.float64]
 _STEPS = (0.5, 0.05, 0.005)
@@ -185,7 +185,5 @@ def ellipse_from_covariance(covariance: FloatArray) -> tuple[float, float, float
     tuple
         major, minor (in the root of the input's unit) and position angle in [0, 180), degrees east of north.
     """
-    values, vectors = np.linalg.eigh(covariance)
-    major, minor = FWHM_PER_SIGMA * np.sqrt(np.maximum(values[::-1], 0.0))
-    east, north = vectors[:, 1]
-    return float(major), float(minor), float(np.degrees(np.arctan2(east, north)) % 180.0)
+    major, minor, angle = ellipses_of_covariances(np.asarray(covariance))
+    return float(major), float(minor), float(position_angle(angle))

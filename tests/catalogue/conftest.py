@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from neanias_ml.catalogue.geometry import covariances_of_ellipses, tangent_jacobians
 from neanias_ml.catalogue.masks import PROBABILITY_COLUMNS
 from neanias_ml.extraction.background import NoiseModel
 from neanias_ml.extraction.islands import label_islands
 from neanias_ml.extraction.measure import measure_islands
 from neanias_ml.extraction.tables import ComponentTable, Extraction, Islands, SourceFlag
 from neanias_ml.inference.objects import Detections, ObjectCatalogue, ObjectTable
-from neanias_ml.maps import Beam, RadioMap
+from neanias_ml.maps import Beam, RadioMap, covariances_of_ellipses
 from neanias_ml.models.classes import CLASS_NAMES
 
 PIXEL = 2.0 / 3600.0
@@ -84,7 +83,7 @@ def paint(radio_map: RadioMap, components: ComponentTable) -> np.ndarray:
     ys, xs = np.mgrid[: radio_map.shape[0], : radio_map.shape[1]]
     on_sky = covariances_of_ellipses(components.major / 3600, components.minor / 3600, 90 - components.pa)
     inverse = np.linalg.inv(on_sky)
-    jacobians = tangent_jacobians(radio_map, components.x, components.y)
+    jacobians = radio_map.tangent_jacobian(components.x, components.y)
     image = np.zeros(radio_map.shape)
     for row in range(len(components)):
         offset = np.stack([xs - components.x[row], ys - components.y[row]], axis=-1) @ jacobians[row].T

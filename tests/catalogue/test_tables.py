@@ -11,18 +11,13 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from neanias_ml.catalogue.geometry import (
-    component_pixel_covariances,
-    covariances_of_ellipses,
-    ellipses_of_covariances,
-    tangent_jacobians,
-)
+from neanias_ml.catalogue.geometry import component_pixel_covariances
 from neanias_ml.catalogue.schema import COMPONENTS, ISLANDS, TABLES
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.tables import build_tables, flags_in_words, provenance_facts, table_from_columns
 from neanias_ml.extraction.tables import Extraction, SourceFlag
 from neanias_ml.inference.objects import ObjectCatalogue
-from neanias_ml.maps import Beam, MapSource, RadioMap
+from neanias_ml.maps import Beam, MapSource, RadioMap, covariances_of_ellipses, ellipses_of_covariances
 
 
 def test_columns_units_and_order_of_the_schema(extraction: Extraction, catalogue: ObjectCatalogue) -> None:
@@ -89,10 +84,10 @@ def test_island_shape_of_a_bright_gaussian_is_its_own(angle: float, make_extract
     assert (row["pa"].to_value("deg") - angle + 90) % 180 - 90 == pytest.approx(0.0, abs=1e-5)
 
 
-def test_vectorised_geometry_equals_the_maps_own(extraction: Extraction, pixel_extraction: Extraction) -> None:
+def test_geometry_of_many_rows_equals_that_of_each(extraction: Extraction, pixel_extraction: Extraction) -> None:
     for each in (extraction, pixel_extraction):
         radio_map, components = each.radio_map, each.components
-        jacobians = tangent_jacobians(radio_map, components.x, components.y)
+        jacobians = radio_map.tangent_jacobian(components.x, components.y)
         covariances = component_pixel_covariances(radio_map, components)
         for row in range(len(components)):
             x, y = float(components.x[row]), float(components.y[row])
