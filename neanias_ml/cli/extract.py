@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime
-
 from jsonargparse import ArgumentParser
 
-from neanias_ml.catalogue import OutputDirectory, RunRecord, write_catalogue
-from neanias_ml.cli.options import (
-    add_map_options,
-    add_result_options,
-    open_map,
-    require_output,
-    silent_libraries,
-    verb_parser,
-)
-from neanias_ml.cli.progress import ProgressLine
-from neanias_ml.cli.report import configuration, print_summary
-from neanias_ml.extraction import FinderConfig, SourceFinder
+from neanias_ml.cli.map_run import MapRun
+from neanias_ml.cli.options import add_map_options, add_result_options, open_map, silent_libraries, verb_parser
+from neanias_ml.extraction import FinderConfig
 
 
 def build_parser() -> ArgumentParser:
@@ -32,33 +20,6 @@ def build_parser() -> ArgumentParser:
 
 def main(arguments: list[str]) -> None:
     """Run the verb."""
-    started = datetime.now(UTC)
-    parser = build_parser()
-    options = parser.parse_args(arguments)
-    output = require_output(options)
-    OutputDirectory(output, overwrite=options.overwrite)  # refuse before the work, not after it
-    finder = SourceFinder(parser.instantiate(options).finder)
-    progress = ProgressLine(quiet=options.quiet)
+    run = MapRun("extract", parser=build_parser(), arguments=arguments)
     with silent_libraries():
-        radio_map = open_map(options)
-        extraction = finder(radio_map, progress=progress)
-        run = RunRecord(
-            command=("neanias-ml", "extract", *arguments),
-            configuration=configuration(parser, options),
-            timings=finder.timings,
-            seed=options.seed,
-            started=started,
-        )
-        progress("catalogue and pictures", 0, 1)
-        files = write_catalogue(
-            output,
-            extraction=extraction,
-            catalogue=None,
-            run=run,
-            overwrite=options.overwrite,
-            save_maps=options.save_maps,
-            parquet=options.parquet,
-        )
-        progress("catalogue and pictures", 1, 1)
-    if not options.quiet:
-        print_summary(extraction, None, files, stream=sys.stdout)
+        run.write(run.finder(open_map(run.options), progress=run.progress))

@@ -6,15 +6,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, TextIO
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from neanias_ml.extraction import Extraction
 from neanias_ml.inference.objects import ObjectCatalogue
 
 
-def configuration(parser: ArgumentParser, options: Namespace) -> dict[str, Any]:
+def configuration(options: Namespace) -> dict[str, Any]:
     """The resolved settings as plain values, without what only steers the command."""
-    settings: dict[str, Any] = parser.dump(options, format="json", skip_none=False) and options.as_dict()
+    settings: dict[str, Any] = options.as_dict()
     return {name: value for name, value in settings.items() if name not in ("config", "quiet", "overwrite")}
 
 

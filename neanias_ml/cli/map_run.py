@@ -1,0 +1,95 @@
+"""One run over one map: what `extract` and `detect` have in common before and after their own work."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from jsonargparse import ArgumentParser, Namespace
+
+from neanias_ml.catalogue import OutputDirectory, RunRecord, write_catalogue
+from neanias_ml.cli.options import require_output
+from neanias_ml.cli.progress import ProgressLine
+from neanias_ml.cli.report import configuration, print_summary
+from neanias_ml.extraction import Extraction, FinderConfig, SourceFinder
+from neanias_ml.inference.objects import ObjectCatalogue
+
+
+@dataclass(frozen=True)
+class ModelUsed:
+    """Name and digest of the model of a run, and what it has to say of the map."""
+
+    name: str
+    digest: str
+    warnings: tuple[str, ...] = ()
+
+
+class MapRun:
+    """Reads the options, checks the output folder before any work is done, and writes the results.
+
+    Parameters
+    ----------
+    verb
+        Name of the verb.
+    parser
+        Its parser, with map, result and ``--finder`` options.
+    arguments
+        The words after the verb.
+    """
+
+    def __init__(self, verb: str, *, parser: ArgumentParser, arguments: list[str]) -> None:
+        self.started = datetime.now(UTC)
+        self.command = ("neanias-ml", verb, *arguments)
+        self.options: Namespace = parser.parse_args(arguments)
+        self.output = require_output(self.options)
+        OutputDirectory(self.output, overwrite=self.options.overwrite)
+        config: FinderConfig = parser.instantiate(self.options).finder
+        self.finder = SourceFinder(config)
+        self.configuration = configuration(self.options)
+        self.progress = ProgressLine(quiet=self.options.quiet)
+
+    def write(
+        self,
+        extraction: Extraction,
+        *,
+        catalogue: ObjectCatalogue | None = None,
+        timings: Mapping[str, float] | None = None,
+        model: ModelUsed | None = None,
+    ) -> None:
+        """Write all files, and say where to look first.
+
+        Parameters
+        ----------
+        extraction, catalogue
+            What was found; no catalogue after ``extract``.
+        timings
+            Seconds of the stages after extraction.
+        model
+            The network that was used.
+        """
+        options = self.options
+        run = RunRecord(
+            command=self.command,
+            configuration=self.configuration,
+            timings={**self.finder.timings, **(timings or {})},
+            model_name=model.name if model else "",
+            model_digest=model.digest if model else "",
+            seed=options.seed,
+            started=self.started,
+            warnings=model.warnings if model else (),
+        )
+        self.progress("catalogue and pictures", 0, 1)
+        files = write_catalogue(
+            self.output,
+            extraction=extraction,
+            catalogue=catalogue,
+            run=run,
+            overwrite=options.overwrite,
+            save_maps=options.save_maps,
+            parquet=options.parquet,
+        )
+        self.progress("catalogue and pictures", 1, 1)
+        if not options.quiet:
+            print_summary(extraction, catalogue, files, stream=sys.stdout)
