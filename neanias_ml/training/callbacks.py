@@ -1,0 +1,141 @@
+"""Callbacks: learning rate over a budget of time or steps, averaged weights, lines of progress."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, Timer, WeightAveraging
+from torch import Tensor
+
+
+def schedule_factor(progress: float, *, step: int, warmup_steps: int, final: float = 0.01) -> float:
+    """Factor on the peak learning rate: linear warm-up times a cosine from 1 to ``final``.
+
+    Parameters
+    ----------
+    progress
+        Share of the budget that is used, 0 to 1.
+    step
+        Steps done.
+    """
+    warm = min(1.0, (step + 1) / max(warmup_steps, 1))
+    cosine = final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+    return warm * cosine
+
+
+class BudgetSchedule(Callback):
+    """Warm-up and cosine over the run's budget, whichever of steps and minutes is used up first.
+
+    With a budget of time the cosine follows the clock, so that it ends when the time does, however fast or busy the
+    machine is.
+
+    Parameters
+    ----------
+    timer
+        The trainer's `Timer`; its time goes on over a resumed run.
+    max_minutes, max_steps
+        Budgets; at least one is needed.
+    """
+
+    def __init__(
+        self, timer: Timer, *, max_minutes: float | None, max_steps: int | None, warmup_steps: int
+    ) -> None:
+        if max_minutes is None and max_steps is None:
+            raise ValueError("a schedule needs max_minutes or max_steps")
+        self.timer = timer
+        self.max_minutes = max_minutes
+        self.max_steps = max_steps
+        self.warmup_steps = warmup_steps
+        self._peaks: list[float] = []
+
+    def progress(self, step: int) -> float:
+        """Share of the budget that is used."""
+        by_time = self.timer.time_elapsed() / (60.0 * self.max_minutes) if self.max_minutes else 0.0
+        return max(by_time, step / self.max_steps if self.max_steps else 0.0)
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        """Set the rate of every parameter group."""
+        (optimizer,) = trainer.optimizers
+        factor = schedule_factor(
+            self.progress(trainer.global_step), step=trainer.global_step, warmup_steps=self.warmup_steps
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = module.learning_rate * factor
+
+
+class AveragedWeights(WeightAveraging):
+    """Exponential moving average of weights and buffers, used for validation and kept at the end.
+
+    The decay grows with the number of updates, so that the random start is forgotten early.
+    """
+
+    def __init__(self, *, decay: float = 0.998) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"the decay must lie in [0, 1), not {decay}")
+        super().__init__(use_buffers=True, multi_avg_fn=self._average)
+        self.decay = decay
+
+    def decay_after(self, updates: int) -> float:
+        """Decay of the update that follows ``updates`` others."""
+        return min(self.decay, (1.0 + updates) / (10.0 + updates))
+
+    @torch.no_grad()
+    def _average(self, averaged: Any, current: Any, updates: Tensor | int) -> None:
+        weight = 1.0 - self.decay_after(int(updates))
+        if torch.is_floating_point(averaged[0]):
+            torch._foreach_lerp_(averaged, current, weight)
+        else:
+            for mean, value in zip(averaged, current, strict=True):
+                mean.copy_(value)
+
+
+class ProgressLines(Callback):
+    """One line of text every so many seconds: step, losses, rate, samples per second, time left."""
+
+    def __init__(self, schedule: BudgetSchedule, *, seconds: float = 20.0) -> None:
+        self.schedule = schedule
+        self.seconds = seconds
+        self._since, self._samples, self._losses = 0.0, 0, [0.0, 0.0]
+
+    def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Start the clock."""
+        self._restart()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count, and write a line when it is time."""
+        self._samples += len(batch.images)
+        self._losses[0] += float(outputs["loss"])
+        self._losses[1] += 1.0
+        elapsed = time.monotonic() - self._since
+        if elapsed >= self.seconds and trainer.is_global_zero:
+            print(self._line(trainer, elapsed), flush=True)
+            self._restart()
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Write the validation loss."""
+        loss = trainer.callback_metrics.get("validation/loss")
+        if loss is not None and trainer.is_global_zero and not trainer.sanity_checking:
+            print(f"step {trainer.global_step}: validation loss {float(loss):.4f}", flush=True)
+
+    def _line(self, trainer: lightning.Trainer, elapsed: float) -> str:
+        metrics = trainer.callback_metrics
+        parts = " ".join(
+            f"{name.removeprefix('train/loss_')} {float(metrics[name]):.3f}"
+            for name in sorted(metrics)
+            if name.startswith("train/loss_")
+        )
+        progress = self.schedule.progress(trainer.global_step)
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        return (
+            f"step {trainer.global_step} ({100 * progress:.0f} %): loss {self._losses[0] / self._losses[1]:.4f} "
+            f"({parts}), lr {rate:.1e}, {self._samples / elapsed:.1f} samples/s"
+        )
+
+    def _restart(self) -> None:
+        self._since, self._samples, self._losses = time.monotonic(), 0, [0.0, 0.0]

@@ -1,0 +1,90 @@
+"""Channels: units of the noise, blanks, and statistics of empty sky."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from neanias_ml.datasets.channels import (
+    CHANNEL_NAMES,
+    channels_from_significance,
+    make_channels,
+    smooth_significance,
+    smoothing_radius,
+)
+
+BEAM = 6.0
+
+
+def correlated_noise(rng, shape):
+    """Unit-rms noise correlated over a beam of 6 pixels FWHM, as the noise of a synthesis map is."""
+    noise = ndimage.gaussian_filter(rng.normal(size=shape), BEAM / 2.3548, mode="wrap")
+    return (noise / noise.std()).astype(np.float32)
+
+
+def test_channel_values_follow_their_definition():
+    pixels = np.array([[2.0, -14.0, 100.0, np.nan]], dtype=np.float32)
+    background, noise = np.full((1, 4), 1.0, np.float32), np.full((1, 4), 0.5, np.float32)
+    support = np.array([[False, False, True, True]])
+    channels = make_channels(pixels, background, noise, support, beam_fwhm_pixels=BEAM)
+    snr = np.array([2.0, -30.0, 198.0])
+    assert channels.shape == (len(CHANNEL_NAMES), 1, 4) and channels.dtype == np.float32
+    np.testing.assert_allclose(channels[0, 0], [2 / 30, -5 / 30, 1.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(channels[1, 0, :3], np.arcsinh(snr / 3) / np.arcsinh(100), rtol=1e-6)
+    assert channels[1, 0, 3] == 0 and channels[2, 0, 3] == 0
+    assert channels[3, 0].tolist() == [0, 0, 1, 0]
+    assert channels[4, 0].tolist() == [1, 1, 1, 0]
+
+
+def test_scaling_map_and_noise_together_changes_nothing():
+    rng = np.random.default_rng(0)
+    pixels = correlated_noise(rng, (64, 64))
+    one = np.ones_like(pixels)
+    support = pixels > 2
+    reference = make_channels(pixels, one * 0.5, one, support, beam_fwhm_pixels=BEAM)
+    factor = np.float32(2.0**-17)
+    scaled = make_channels(pixels * factor, one * 0.5 * factor, one * factor, support, beam_fwhm_pixels=BEAM)
+    np.testing.assert_array_equal(reference, scaled)
+
+
+def test_smoothed_empty_sky_has_about_unit_rms():
+    smoothed = smooth_significance(correlated_noise(np.random.default_rng(1), (768, 768)), beam_fwhm_pixels=BEAM)
+    inner = smoothed[60:-60, 60:-60]
+    assert inner.std() == pytest.approx(1.0, abs=0.12)
+
+
+def test_smoothing_of_a_constant_ignores_blanks_and_edges():
+    snr = np.full((90, 90), 2.0, dtype=np.float32)
+    snr[20:40, 30:70] = np.nan
+    expected = 2.0 * np.sqrt(17.0)
+    np.testing.assert_allclose(smooth_significance(snr, beam_fwhm_pixels=BEAM), expected, rtol=1e-4)
+
+
+def test_everything_blank_gives_zeros():
+    snr = np.full((40, 40), np.nan, dtype=np.float32)
+    assert not channels_from_significance(snr, np.zeros((40, 40), bool), beam_fwhm_pixels=BEAM).any()
+
+
+def test_smoothed_channel_of_a_window_with_halo_equals_the_whole():
+    rng = np.random.default_rng(2)
+    snr = rng.normal(size=(200, 210)).astype(np.float32)
+    snr[rng.random(snr.shape) < 0.02] = np.nan
+    support = rng.random(snr.shape) < 0.1
+    whole = channels_from_significance(snr, support, beam_fwhm_pixels=BEAM)
+    halo = smoothing_radius(BEAM)
+    cut = np.s_[60 - halo : 120 + halo, 70 - halo : 110 + halo]
+    part = channels_from_significance(snr[cut], support[cut], beam_fwhm_pixels=BEAM)
+    np.testing.assert_array_equal(part[:, halo:-halo, halo:-halo], whole[:, 60:120, 70:110])
+
+
+def test_prepared_data_can_be_read_without_the_libraries_of_preparation():
+    code = (
+        "import sys\n"
+        "import neanias_ml.datasets.channels, neanias_ml.datasets.tiles, neanias_ml.datasets.shards\n"
+        "import neanias_ml.datasets.dihedral\n"
+        "loaded = {'astropy', 'albumentations', 'mlflow', 'horovod', 'lightning'} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,96 @@
+"""Simulated fields on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from neanias_ml.errors import InputError
+from neanias_ml.simulation import SkyConfig, random_config, read_truth, simulate_sky, write_simulation
+
+
+@pytest.fixture(scope="module")
+def sky():
+    config = dataclasses.replace(random_config(np.random.default_rng(8), size=128), compact_density=20.0)
+    return simulate_sky(config, seed=11)
+
+
+def test_truth_comes_back_as_it_was_written(sky, tmp_path):
+    write_simulation(sky, tmp_path)
+    back = read_truth(tmp_path)
+    assert np.array_equal(back.object_labels, sky.truth.object_labels)
+    assert np.array_equal(back.island_labels, sky.truth.island_labels)
+    for name in ("objects", "components", "islands"):
+        written, read = getattr(sky.truth, name), getattr(back, name)
+        assert len(written) > 0
+        for column in dataclasses.fields(written):
+            assert np.array_equal(
+                getattr(written, column.name),
+                getattr(read, column.name),
+                **({"equal_nan": True} if getattr(written, column.name).dtype.kind == "f" else {}),
+            ), column.name
+
+
+def test_the_map_carries_beam_unit_frequency_and_geometry(sky, tmp_path):
+    write_simulation(sky, tmp_path)
+    with fits.open(tmp_path / "map.fits") as hdus:
+        data, header = hdus[0].data, hdus[0].header
+    assert np.array_equal(data, sky.radio_map.data, equal_nan=True)
+    assert header["BUNIT"] == "Jy/beam"
+    assert header["BMAJ"] * 3600 == pytest.approx(sky.config.beam_major)
+    assert header["BPA"] == pytest.approx(sky.config.beam_pa)
+    assert header["RESTFRQ"] == pytest.approx(sky.config.frequency)
+    objects = sky.truth.objects
+    ra, dec = WCS(header).all_pix2world(objects.x, objects.y, 0)
+    assert ra % 360 == pytest.approx(objects.ra, abs=1e-7)
+    assert dec == pytest.approx(objects.dec, abs=1e-7)
+
+
+def test_the_manifest_repeats_the_field(sky, tmp_path):
+    write_simulation(sky, tmp_path)
+    manifest = json.loads((tmp_path / "truth.json").read_text())
+    again = simulate_sky(SkyConfig(**manifest["config"]), seed=manifest["seed"])
+    assert np.array_equal(again.radio_map.data, sky.radio_map.data, equal_nan=True)
+
+
+def test_writing_twice_gives_the_same_bytes_and_leaves_no_temporary_files(sky, tmp_path):
+    first = {path.name: path.read_bytes() for path in write_simulation(sky, tmp_path, map_name="sky.fits.gz")}
+    second = {path.name: path.read_bytes() for path in write_simulation(sky, tmp_path, map_name="sky.fits.gz")}
+    assert first == second
+    assert {path.name for path in tmp_path.iterdir()} == set(first)
+
+
+def test_truth_maps_are_written_on_request_only(sky, tmp_path):
+    names = {path.name for path in write_simulation(sky, tmp_path / "few")}
+    more = {path.name for path in write_simulation(sky, tmp_path / "all", truth_maps=True)}
+    assert more - names == {"truth_rms.fits", "truth_background.fits", "truth_model.fits", "truth_artefact.fits"}
+    assert np.array_equal(fits.getdata(tmp_path / "all" / "truth_rms.fits"), sky.rms)
+
+
+def test_a_failed_write_leaves_the_earlier_file(sky, tmp_path, monkeypatch):
+    write_simulation(sky, tmp_path)
+    before = (tmp_path / "map.fits").read_bytes()
+
+    def full_disk(self, content):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        write_simulation(sky, tmp_path)
+    assert (tmp_path / "map.fits").read_bytes() == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_missing_truth_is_an_input_error(sky, tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read_truth(tmp_path)
+    write_simulation(sky, tmp_path)
+    table = tmp_path / "truth_objects.ecsv"
+    table.write_text(table.read_text().replace("size_beams", "size_other"))
+    with pytest.raises(InputError, match="size_beams"):
+        read_truth(tmp_path)
