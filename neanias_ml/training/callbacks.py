@@ -60,9 +60,9 @@ class BudgetSchedule(Callback):
     def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
         """Set the rate of every parameter group."""
         (optimizer,) = trainer.optimizers
-        factor = schedule_factor(
-            self.progress(trainer.global_step), step=trainer.global_step, warmup_steps=self.warmup_steps
-        )
+        # clocks differ between processes, and different rates would let their weights drift apart
+        progress = trainer.strategy.broadcast(self.progress(trainer.global_step))
+        factor = schedule_factor(progress, step=trainer.global_step, warmup_steps=self.warmup_steps)
         for group in optimizer.param_groups:
             group["lr"] = module.learning_rate * factor
 
@@ -109,7 +109,7 @@ class ProgressLines(Callback):
         self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count, and write a line when it is time."""
-        self._samples += len(batch.images)
+        self._samples += len(batch.images) * trainer.world_size
         self._losses[0] += float(outputs["loss"])
         self._losses[1] += 1.0
         elapsed = time.monotonic() - self._since

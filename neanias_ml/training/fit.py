@@ -65,6 +65,8 @@ class FitConfig:
     """largest relative error of the noise estimate that is simulated"""
     rotate: bool = False
     """rotate tiles by any angle too (needs albumentations; costs loader time)"""
+    window_size: int = 512
+    """side in grid pixels of the windows in which the bundle looks at maps; larger than the tiles: more fits in"""
     validation_tiles: int = 64
     """tiles of the validation loss while training"""
     checkpoint_minutes: float = 5.0
@@ -74,11 +76,11 @@ class FitConfig:
     accelerator: str = "auto"
     """cpu, gpu or auto"""
     devices: int = 1
-    """devices of one node"""
+    """GPUs, or processes on a CPU (one for each core is faster than threads, above all on a busy machine)"""
     strategy: str = "auto"
-    """auto or ddp"""
+    """strategy of Lightning: auto or ddp"""
     threads: int = 0
-    """threads of torch on a CPU; 0 leaves them as they are"""
+    """threads of torch on a CPU for each process; 0 leaves them as they are"""
     workers: int = 0
     """loader processes"""
     seed: int = 0
@@ -119,8 +121,10 @@ def train_detector(
     resume: bool = False,
     loggers: Sequence[Logger] = (),
     name: str = "island-rcnn",
-) -> FittedDetector:
+) -> FittedDetector | None:
     """Train, calibrate and score a detector on prepared data; leaves a bundle, checkpoints and metrics.
+
+    With several devices every process calls this; all but the first return None when the optimisation is done.
 
     Parameters
     ----------
@@ -154,6 +158,8 @@ def train_detector(
     trainer = build_trainer(folder, fit, loggers=loggers)
     trainer.fit(task, module, ckpt_path=_checkpoint(folder) if resume else None, weights_only=False)
     trainer.save_checkpoint(folder / "checkpoints" / LAST_CHECKPOINT, weights_only=False)
+    if not trainer.is_global_zero:
+        return None
     return finish(task.model, module, folder, fit=fit, manifest=manifest, steps=trainer.global_step, name=name)
 
 
@@ -189,7 +195,7 @@ def build_trainer(folder: Path, fit: FitConfig, *, loggers: Sequence[Logger] = (
         accelerator=fit.accelerator,
         devices=fit.devices,
         strategy=fit.strategy,
-        sync_batchnorm=fit.devices > 1,
+        sync_batchnorm=fit.devices > 1 and fit.accelerator != "cpu",  # there is none for CPUs
         precision=fit.precision,
         max_steps=fit.max_steps if fit.max_steps is not None else -1,
         max_epochs=-1,
@@ -233,7 +239,7 @@ def finish(
         architecture=model.config,
         pixels_per_beam=module.pixels_per_beam,
         channels=tuple(manifest["channels"]),
-        window_size=int(configuration["tile_size"]),
+        window_size=fit.window_size,
         operating_point=model.operating_point,
         extractor={"finder": configuration["finder"], "seed_jitter": configuration["seed_jitter"]},
         metadata=metadata,

@@ -25,6 +25,8 @@ def test_truth_comes_back_as_it_was_written(sky, tmp_path):
     back = read_truth(tmp_path)
     assert np.array_equal(back.object_labels, sky.truth.object_labels)
     assert np.array_equal(back.island_labels, sky.truth.island_labels)
+    assert np.array_equal(back.faint_labels, sky.truth.faint_labels)
+    assert back.faint_labels.any()
     for name in ("objects", "components", "islands"):
         written, read = getattr(sky.truth, name), getattr(back, name)
         assert len(written) > 0

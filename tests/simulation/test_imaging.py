@@ -77,6 +77,14 @@ def test_an_east_west_array_at_the_pole_sees_concentric_rings():
     assert np.std(means[radius[near]]) > 2 * np.std(beam[near] - means[radius[near]])
 
 
+def test_scans_leave_gaps_and_fill_the_span():
+    _, _, coverage = setup(hour_angle_span=8.0, scans=4, scan_duty=0.1)
+    times = np.unique(coverage.hour)
+    gaps = np.diff(times)
+    assert (gaps > 1.5).sum() == 3
+    assert times[-1] - times[0] == pytest.approx(6.2, abs=0.05)
+
+
 def test_layouts_have_their_number_of_antennas():
     counts = {name: len(antenna_layout(name).positions) for name in LAYOUTS}
     assert counts == {"askap": 36, "meerkat": 64, "vla": 27, "atca": 6, "lofar": 38}

@@ -12,6 +12,7 @@ from neanias_ml.errors import UsageError
 from neanias_ml.maps import ellipse_from_covariance
 from neanias_ml.simulation import SkyConfig, random_config, simulate_sky
 from neanias_ml.simulation.diffuse import DIFFUSE_SHAPES
+from neanias_ml.simulation.noise import local_rms
 from neanias_ml.simulation.population import draw_snr
 from neanias_ml.simulation.shapes import Site, double, filament, jets, oriented_covariance, triple
 from neanias_ml.simulation.sources import Gaussians, SourceModel, render
@@ -105,6 +106,27 @@ def test_the_noise_varies_by_the_configured_ratio():
     assert np.median(sky.rms) == pytest.approx(RMS, rel=1e-3)
 
 
+def test_sidelobes_that_fill_the_field_count_as_noise_and_peaks_do_not():
+    thermal = np.full((200, 200), 1.0, dtype=np.float32)
+    texture = 2.0 * np.random.default_rng(1).standard_normal((200, 200)).astype(np.float32)
+    texture = np.clip(texture, -4.5, 4.5)
+    rms = local_rms(thermal, texture, beam_fwhm=4.0)
+    assert np.median(rms) == pytest.approx(np.sqrt(1.0 + texture.var()), rel=0.05)
+    peak = np.zeros((200, 200), dtype=np.float32)
+    peak[98:103, 98:103] = 50.0
+    assert local_rms(thermal, peak, beam_fwhm=4.0).max() < 1.05
+    assert local_rms(thermal, np.zeros_like(peak), beam_fwhm=4.0) is thermal
+
+
+def test_the_local_rms_is_what_a_clipped_estimate_measures():
+    sky = field(point(64.0, 64.0, 1500), layout="vla", hour_angle_span=0.2, gain_phase_error=8.0, size=256)
+    far = np.hypot(*np.mgrid[-64:192, -64:192]) > 60
+    rest = (sky.radio_map.data - sky.model)[far]
+    clipped = rest[np.abs(rest - np.median(rest)) < 3 * 1.4826 * np.median(np.abs(rest - np.median(rest)))]
+    assert np.median(sky.rms) > 1.2 * RMS
+    assert clipped.std() / 0.9866 == pytest.approx(np.sqrt(np.mean(sky.rms[far] ** 2)), rel=0.15)
+
+
 def test_the_map_is_the_sum_of_its_parts():
     config = random_config(np.random.default_rng(5), size=128)
     config = dataclasses.replace(config, blank_edge=0.2)
@@ -112,7 +134,7 @@ def test_the_map_is_the_sum_of_its_parts():
     rest = sky.radio_map.data - sky.model - sky.artefact - sky.background
     inside = np.isfinite(rest)
     assert 0.02 < 1 - inside.mean() < 0.4
-    assert np.std(rest[inside] / sky.rms[inside]) == pytest.approx(1.0, rel=0.15)
+    assert np.std(rest[inside] / sky.thermal_rms[inside]) == pytest.approx(1.0, rel=0.15)
 
 
 def test_the_same_seed_gives_the_same_field_and_another_one_does_not():

@@ -57,7 +57,7 @@ def test_bundle_holds_model_calibration_and_card(run, tiny_config):
     folder, fitted = run
     bundle = load_bundle(fitted.bundle)
     assert bundle.digest == fitted.digest
-    assert bundle.settings.pixels_per_beam == 6.0 and bundle.settings.window_size == 64
+    assert bundle.settings.pixels_per_beam == 6.0 and bundle.settings.window_size == FIT.window_size
     assert bundle.settings.operating_point != OperatingPoint()
     assert bundle.settings.architecture.class_weights != tiny_config.class_weights
     assert "| compact |" in (fitted.bundle / "MODEL_CARD.md").read_text()
