@@ -36,8 +36,8 @@ class FinderConfig:
     """neighbours that join pixels into an island: 4 or 8"""
     min_beam_fraction: float = 0.25
     """islands smaller than this part of the beam area are dropped"""
-    extended_area_ratio: float = 1.8
-    """islands larger than this multiple of a point source's area are extended"""
+    extended_flux_excess: float = 0.4
+    """islands whose total over peak flux exceeds a point source's by more than this are extended"""
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
     """background and noise mesh"""
 
@@ -115,6 +115,6 @@ class SourceFinder:
             background=background,
             noise=noise,
             merge=config.merge_threshold,
-            extended_area_ratio=config.extended_area_ratio,
+            extended_flux_excess=config.extended_flux_excess,
         )
         return Islands(labels=labels, table=table)

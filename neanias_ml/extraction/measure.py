@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -22,7 +20,7 @@ def measure_islands(
     background: FloatMap,
     noise: FloatMap,
     merge: float,
-    extended_area_ratio: float,
+    extended_flux_excess: float,
 ) -> IslandTable:
     """Measure every island of a label map.
 
@@ -36,8 +34,8 @@ def measure_islands(
         (ny, nx) float32, Jy/beam.
     merge
         Merge threshold in sigma with which the islands were made.
-    extended_area_ratio
-        Islands larger than this multiple of a point source of the same signal to noise are ``extended``.
+    extended_flux_excess
+        Islands whose total over peak flux exceeds a point source's by more than this are ``extended``.
     """
     pixels = _IslandPixels(radio_map.data, labels, background, noise)
     boxes = ndimage.find_objects(labels)
@@ -50,6 +48,8 @@ def measure_islands(
     peak_index, peak_x, peak_y = pixels.peaks()
     x, y, covariance = pixels.moments()
     snr = (pixels.flux / pixels.noise)[peak_index] if len(boxes) else np.zeros(0)
+    peak_flux = pixels.flux[peak_index]
+    total_flux = pixels.total(pixels.flux) / radio_map.beam_area
     major, minor, angle = ellipses_of_covariances(covariance)
     ra, dec, on_sky = sky_positions(radio_map, x, y)
     return IslandTable(
@@ -65,8 +65,8 @@ def measure_islands(
         x1=x1,
         y1=y1,
         n_pixels=n_pixels,
-        peak_flux=pixels.flux[peak_index],
-        total_flux=pixels.total(pixels.flux) / radio_map.beam_area,
+        peak_flux=peak_flux,
+        total_flux=total_flux,
         total_flux_err=integrated_flux_error(rms, n_pixels, radio_map.beam_area),
         snr=snr,
         local_rms=rms,
@@ -76,7 +76,7 @@ def measure_islands(
         pixel_angle=angle,
         n_beams=n_pixels / radio_map.beam_area,
         n_components=np.zeros(len(boxes), dtype=np.int64),
-        kind=island_kind(n_pixels, snr, radio_map.beam_fwhm, merge, extended_area_ratio),
+        kind=island_kind(total_flux, peak_flux, snr, merge=merge, excess=extended_flux_excess),
         flags=_flags(labels, radio_map.data, on_sky, radio_map.sky is not None),
     )
 
@@ -130,15 +130,14 @@ def integrated_flux_error(rms: FloatArray, n_pixels: NDArray[np.int64], beam_are
 
 
 def island_kind(
-    n_pixels: NDArray[np.int64], snr: FloatArray, beam_fwhm: float, merge: float, area_ratio: float
+    total_flux: FloatArray, peak_flux: FloatArray, snr: FloatArray, *, merge: float, excess: float
 ) -> NDArray[np.str_]:
-    """``extended`` where an island is much larger than a point source of its signal to noise, else ``compact``.
+    """``extended`` where the flux of an island is more than its peak explains, else ``compact``.
 
-    A Gaussian beam of peak ``snr`` is above ``merge`` on ``pi/4 FWHM^2 log2(snr / merge)`` pixels.
+    Down to the merge threshold a beam of peak S holds the flux ``S (1 - merge / snr)``. Flux rather than area,
+    because faint wings and sidelobes enlarge bright point sources but hold little flux.
     """
-    point_area = math.pi / 4.0 * beam_fwhm**2 * np.log2(np.maximum(snr / merge, 1.0))
-    edge_pixels = math.pi * beam_fwhm / 2.0  # a rim of half a pixel: faint islands are a few pixels wide only
-    return np.where(n_pixels > area_ratio * point_area + edge_pixels, "extended", "compact")
+    return np.where(total_flux / peak_flux > 1.0 - merge / snr + excess, "extended", "compact")
 
 
 def sky_positions(

@@ -116,7 +116,7 @@ def extract_synthetic(
     noise = NoiseModel(np.zeros((1, 1)), np.full((1, 1), NOISE), max(shape), shape)
     background, rms = noise.evaluate()
     labels = label_islands((radio_map.data - background) / rms, seed=5.0, merge=2.5, min_pixels=5)
-    table = measure_islands(radio_map, labels, background=background, noise=rms, merge=2.5, extended_area_ratio=1.6)
+    table = measure_islands(radio_map, labels, background=background, noise=rms, merge=2.5, extended_flux_excess=0.4)
     centre_label = labels[np.rint(components.y).astype(int), np.rint(components.x).astype(int)]
     components = components.replace(island_id=centre_label.astype(np.int64))
     if radio_map.sky is not None and n:
