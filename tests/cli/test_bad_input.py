@@ -72,4 +72,3 @@ def test_one_sentence_and_exit_code_3(case, verb, run, tmp_path):
 def test_missing_file(run, tmp_path):
     code, _, err = run("extract", tmp_path / "none.fits", "-o", tmp_path / "out")
     assert code == 3 and "none.fits" in err
-

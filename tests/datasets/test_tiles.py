@@ -115,9 +115,10 @@ def test_symmetries_move_boxes_with_their_pixels(symmetry):
     moved = transform_tile(tile, symmetry)
     inside = moved.island_boxes[1:]
     np.testing.assert_array_equal(label_boxes(moved.islands, len(tile.island_boxes))[1:], inside)
-    assert np.bincount(moved.instances[moved.instances > 0]).tolist() == np.bincount(
-        tile.instances[tile.instances > 0]
-    ).tolist()
+    assert (
+        np.bincount(moved.instances[moved.instances > 0]).tolist()
+        == np.bincount(tile.instances[tile.instances > 0]).tolist()
+    )
     np.testing.assert_array_equal(np.sort(moved.channels, axis=None), np.sort(tile.channels, axis=None))
 
 

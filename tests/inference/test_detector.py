@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -5,9 +7,8 @@ import torch
 from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.datasets.resampling import ResampledGrid
 from neanias_ml.extraction import SourceFinder
-from neanias_ml.inference.association import MULTI_COLUMN
 from neanias_ml.inference.detector import ObjectDetector
-from neanias_ml.inference.predict import predict_window
+from neanias_ml.inference.predict import FoundInstance, predict_window
 from neanias_ml.inference.windows import plan_windows
 from neanias_ml.models.bundle import ModelBundle
 from neanias_ml.models.config import IslandRCNNConfig
@@ -57,12 +58,38 @@ def test_same_result_twice(bundle, extraction):
     np.testing.assert_array_equal(first.objects.p_compact, second.objects.p_compact)
 
 
-def test_a_threshold_above_one_joins_nothing_and_zero_joins_what_masks_cover(bundle, extraction):
-    apart = ObjectDetector(bundle, association_threshold=1.01)(extraction)
-    assert (apart.objects.n_islands == 1).all()
-    together = ObjectDetector(bundle, association_threshold=0.0)(extraction)
-    covering = [ids for ids in together.detections.island_ids if len(ids) > 1]
-    assert ((together.objects.n_islands > 1).sum() > 0) == (len(covering) > 0)
+@pytest.fixture
+def joining(bundle, extraction, monkeypatch):
+    """The detector with one more detection in every window: its two first islands as one object, P = 0.7."""
+
+    def with_union(*words, **names):
+        result = predict_window(*words, **names)
+        probabilities = np.array([0.1, 0.05, 0.05, 0.05, 0.7, 0.05])
+        pair = tuple(int(row) for row in result.rows[:2])
+        union = FoundInstance(np.array([0.0, 0, 9, 9]), 0.7, probabilities, 0.1, pair)
+        return dataclasses.replace(result, instances=[*result.instances, union])
+
+    monkeypatch.setattr("neanias_ml.inference.detector.predict_window", with_union)
+    return bundle
+
+
+def test_a_mask_over_two_islands_makes_one_object(joining, extraction):
+    catalogue = ObjectDetector(joining, association_threshold=0.65)(extraction)
+    objects = catalogue.objects
+    joined = np.flatnonzero(objects.n_islands == 2)
+    assert len(joined) >= 2
+    for row in joined:
+        assert objects.class_name[row] == "extended-multisland"
+        assert objects.association_probability[row] == pytest.approx(0.7)
+        assert objects.p_multisland[row] == pytest.approx(0.7 / 0.75)
+        members = [int(i) for i in objects.island_ids[row].split(",")]
+        np.testing.assert_array_equal(catalogue.island_object_ids[np.array(members) - 1], objects.object_id[row])
+
+
+def test_below_the_threshold_islands_stay_alone(joining, extraction):
+    catalogue = ObjectDetector(joining, association_threshold=0.75)(extraction)
+    assert (catalogue.objects.n_islands == 1).all()
+    assert np.isnan(catalogue.objects.association_probability).all()
 
 
 def test_islands_in_blank_surroundings_do_not_depend_on_far_pixels(bundle, extraction):
@@ -79,14 +106,6 @@ def test_islands_in_blank_surroundings_do_not_depend_on_far_pixels(bundle, extra
     assert keep.any()
     after = predict_window(changed, grid, corner, bundle=bundle)
     np.testing.assert_array_equal(before.probabilities, after.probabilities)
-
-
-def test_multi_island_probability_is_the_joining_detections(bundle, extraction):
-    catalogue = ObjectDetector(bundle, association_threshold=0.0)(extraction)
-    joined = np.flatnonzero(catalogue.objects.n_islands > 1)
-    for row in joined:
-        probability = catalogue.objects.association_probability[row]
-        assert np.isclose(catalogue.detections.probabilities[:, MULTI_COLUMN], probability).any()
 
 
 def test_map_without_islands_gives_an_empty_catalogue(bundle):
