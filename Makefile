@@ -5,8 +5,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 VENV ?= .venv
 MAP ?= data/sample_map.fits.gz
-OUT ?= detect-output
+OUT = detect-output
 BIN := $(abspath $(VENV))/bin
+OVERWRITE := $(if $(filter file,$(origin OUT)),--overwrite)
 STAMP := $(VENV)/.installed
 EXTRAS := train,mpi,parquet,test
 
@@ -31,7 +32,7 @@ $(STAMP): pyproject.toml .ci/constraints.txt .ci/install.sh
 	@touch "$@"
 
 detect: $(STAMP)
-	@neanias-ml detect "$(MAP)" -o "$(OUT)" --overwrite $(ARGS)
+	@neanias-ml detect "$(MAP)" -o "$(OUT)" $(OVERWRITE) $(ARGS)
 
 check: $(STAMP)
 	ruff check neanias_ml tests train data
@@ -45,4 +46,4 @@ test-full: check
 	pytest -n 2 --dist loadscope $(ARGS)
 
 clean:
-	rm -rf "$(VENV)" "$(OUT)" build *.egg-info
+	rm -rf "$(VENV)" detect-output build *.egg-info

@@ -49,6 +49,8 @@ class RunRecord:
         Time at which the run began (with time zone), or None.
     warnings
         Sentences for the user, beside the flags of the map.
+    counts
+        What happened on the way, beside the numbers of rows (windows, detections, ...).
     """
 
     command: tuple[str, ...] = ()
@@ -59,6 +61,7 @@ class RunRecord:
     seed: int | None = None
     started: datetime | None = None
     warnings: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def software(self) -> str:
@@ -100,6 +103,7 @@ def manifest(sources: Sources, run: RunRecord, *, files: Mapping[str, Path]) -> 
             "islands": len(extraction.islands),
             f"{sources.noun}s": len(sources),
             "by_class": sources.counts(),
+            **run.counts,
         },
         "flags": list(extraction.radio_map.flags),
         "warnings": [printable(warning) for warning in run.warnings],

@@ -17,6 +17,7 @@ from neanias_ml.catalogue.geometry import component_pixel_covariances
 from neanias_ml.catalogue.text import ascii_printable
 from neanias_ml.extraction.tables import ComponentTable, Extraction
 from neanias_ml.maps import RadioMap, Window
+from neanias_ml.maps.reading import beam_in_frame
 
 FloatMap = NDArray[np.float32]
 StripReader = Callable[[Window], NDArray[np.float32] | NDArray[np.int32]]
@@ -103,9 +104,10 @@ def map_header(radio_map: RadioMap, *, integer: bool, content: str, software: st
     header["NAXIS1"], header["NAXIS2"] = radio_map.shape[1], radio_map.shape[0]
     if radio_map.sky is not None:
         header.extend(radio_map.sky.wcs.to_header(relax=True), unique=True)
-    header["BMAJ"] = (radio_map.beam.major, "degrees")
-    header["BMIN"] = (radio_map.beam.minor, "degrees")
-    header["BPA"] = (radio_map.beam.position_angle, "degrees, east of north")
+    beam = beam_in_frame(radio_map.beam, radio_map.sky)
+    header["BMAJ"] = (beam.major, "degrees")
+    header["BMIN"] = (beam.minor, "degrees")
+    header["BPA"] = (beam.position_angle, "degrees, east of north of this map's frame")
     if not integer:
         header["BUNIT"] = "Jy/beam"
     if radio_map.frequency is not None:

@@ -150,7 +150,7 @@ COMPONENTS = TableSchema(
             "float64",
             "arcsec",
             "phys.angSize.sminAxis",
-            "minor axis without the beam; an upper limit where flags say size_upper_limit",
+            "minor axis without the beam; an upper limit where flags say size_upper_limit or minor_upper_limit",
         ),
         Column("dc_pa", "float64", "deg", "pos.posAng", "position angle without the beam, east of north"),
         LOCAL_RMS,
@@ -167,7 +167,13 @@ ISLANDS = TableSchema(
     (
         _identifier("island_id", "number of the island, its label in islands.fits"),
         Column("object_id", "int64", "", "meta.id.assoc", "object that the island belongs to; 0 before detect"),
-        Column("parent_id", "int64", "", "meta.id.parent", "island that encloses a nested one; 0: none"),
+        Column(
+            "parent_id",
+            "int64",
+            "",
+            "meta.id.parent",
+            "island around a nested one; 0: none (nested ones are not searched yet)",
+        ),
         *_pixel("flux-weighted centroid"),
         *_sky("flux-weighted centroid"),
         *_box("island"),
@@ -177,7 +183,7 @@ ISLANDS = TableSchema(
         Column("snr", "float64", "", "stat.snr", "largest signal to noise of its pixels"),
         LOCAL_RMS,
         Column("n_components", "int64", "", "meta.number", "number of fitted Gaussian components"),
-        Column("kind", "text", "", "src.morph", "compact, extended or nested"),
+        Column("kind", "text", "", "src.morph", "compact or extended, by the flux that its peak does not explain"),
         LOCAL_BACKGROUND,
         Column("peak_x", "int64", "", "pos.cartesian.x;instr.pixel", "column of the brightest pixel, 0-based"),
         Column("peak_y", "int64", "", "pos.cartesian.y;instr.pixel", "row of the brightest pixel, 0-based"),
@@ -189,7 +195,7 @@ ISLANDS = TableSchema(
         ),
         Column("pa", "float64", "deg", "pos.posAng", "position angle of the major axis, east of north"),
         Column("n_beams", "float64", "", "meta.number;instr.beam", "area in beam areas"),
-        _probability("p_spurious", "probability that the island is an imaging artefact; NaN before detect"),
+        _probability("p_spurious", "probability of an imaging artefact, by the artefact head; NaN before detect"),
         FLAGS,
     ),
 )
@@ -200,12 +206,12 @@ OBJECTS = TableSchema(
     (
         _identifier("object_id", "number of the object, the smallest id of its islands"),
         Column("class_name", "text", "", "src.class", "spurious, compact, extended, extended-multisland or flagged"),
-        _probability("p_spurious", "probability of an imaging artefact"),
+        _probability("p_spurious", "probability of an imaging artefact, by the class head"),
         _probability("p_compact", "probability of a compact source"),
         _probability("p_extended", "probability of an extended source on one island"),
         _probability("p_multisland", "probability of an extended source on several islands"),
         _probability("p_flagged", "probability of emission that cannot be trusted"),
-        Column("morphology", "text", "", "src.morph", "finer class of an extended object; empty: none was decided"),
+        Column("morphology", "text", "", "src.morph", "finer class of an extended object; empty: not decided"),
         _probability("morphology_probability", "probability of the morphology; NaN where none was decided"),
         Column("n_islands", "int64", "", "meta.number", "number of islands"),
         Column("island_ids", "text", "", "meta.id.part", "ids of the islands, ascending, comma-separated"),
@@ -219,7 +225,9 @@ OBJECTS = TableSchema(
         ),
         Column("position_angle", "float64", "deg", "pos.posAng", "direction of that distance, east of north"),
         Column("snr", "float64", "", "stat.snr", "largest signal to noise of its pixels"),
-        _probability("association_probability", "probability of just this set of islands; NaN for a single island"),
+        _probability(
+            "association_probability", "P(multi-island) of the mask that joined the islands; NaN for one island"
+        ),
         FLAGS,
     ),
 )

@@ -10,7 +10,7 @@ MAP_FLAGS = {
     "AxesTransposed": "The axes of the map were stored in an unusual order and have been turned.",
     "BadWcs": "The sky coordinates in the header cannot be used; positions are in pixels only.",
     "BeamCircularAssumed": "The header gives one axis of the beam only; a circular beam is assumed.",
-    "BeamFromHistory": "The beam was found in the header's history (as AIPS and CASA leave it there).",
+    "BeamFromHistory": "The beam was found in the header's history (where AIPS leaves it).",
     "BeamFromTable": "The beam was taken from the table of beams in the file.",
     "BeamFromUser": "The beam was given on the command line.",
     "FrameAssumed": "The header names no known sky frame; it was inferred from the equinox.",
@@ -18,10 +18,10 @@ MAP_FLAGS = {
     "HeaderRepaired": "The header breaks the FITS standard; it was repaired for reading.",
     "NoWcs": "The map has no sky coordinates; positions are in pixels only.",
     "NonFinite": "Infinite pixels were taken as blank.",
-    "PixelScaleConflict": "The header contradicts itself on the pixel size.",
     "PixelScaleEstimated": "The pixel size was estimated from the beam as it shows in the map.",
     "PixelScaleFromUser": "The pixel size was given on the command line.",
     "UnitAssumed": "The header gives no brightness unit; Jy/beam is assumed.",
+    "UnitCaseAssumed": "The brightness unit is in capitals, and its M is read as milli: MJY/BEAM is taken as mJy/beam.",
 }
 """What was repaired or assumed when the map was read."""
 
@@ -32,6 +32,7 @@ SOURCE_FLAGS = {
     SourceFlag.SIZE_UPPER_LIMIT: "not resolved; the size without the beam is an upper limit",
     SourceFlag.OFF_SKY: "its position has no sky coordinates",
     SourceFlag.MANY_COMPONENTS: "has more peaks than are fitted at once; the fainter ones are left out",
+    SourceFlag.MINOR_UPPER_LIMIT: "resolved along one axis only; the minor axis without the beam is an upper limit",
 }
 
 FILES = {

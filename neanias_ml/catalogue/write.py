@@ -16,11 +16,10 @@ from neanias_ml.catalogue.regions import write_regions
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.tables import CatalogueTables, build_tables, provenance_facts
 from neanias_ml.catalogue.text import printable
-from neanias_ml.catalogue.writers import parquet_names, write_ecsv, write_parquet, write_votable
+from neanias_ml.catalogue.writers import parquet_names, require_parquet, write_ecsv, write_parquet, write_votable
 from neanias_ml.errors import UsageError
 from neanias_ml.extraction.tables import Extraction
 from neanias_ml.inference.objects import ObjectCatalogue
-from neanias_ml.maps import RadioMap
 
 
 def write_catalogue(
@@ -62,14 +61,17 @@ def write_catalogue(
     Raises
     ------
     UsageError
-        If the directory holds another run's results and ``overwrite`` is not set, or the input is among the files
-        to be written.
+        If the directory holds another run's results and ``overwrite`` is not set, the input is among the files
+        to be written, or pyarrow is missing for Parquet files.
     ResourceError
         If the disk is full or the directory cannot be written to.
     """
     if not isinstance(directory, OutputDirectory):
         directory = OutputDirectory(directory, overwrite=overwrite)
-    _refuse_input_as_output(extraction.radio_map, directory)
+    if extraction.radio_map.source.path is not None:
+        refuse_input_as_output(extraction.radio_map.source.path, directory.path)
+    if parquet:
+        require_parquet()
     started = time.perf_counter()
     facts = provenance_facts(extraction.radio_map, software=run.software, model=_model_text(run))
     tables = build_tables(extraction, catalogue=catalogue, provenance=facts)
@@ -90,6 +92,38 @@ def write_catalogue(
         directory.write(MANIFEST, partial(write_manifest, content))
         paths = directory.final_paths()
     return paths
+
+
+def refuse_input_as_output(path: Path | str, directory: Path | str) -> None:
+    """Make sure that no file of a run would take the place of its input, by whatever links the two are named.
+
+    The input is read while results are written, and is not ours to replace.
+
+    Parameters
+    ----------
+    path
+        The input.
+    directory
+        Where the results go.
+
+    Raises
+    ------
+    UsageError
+        ``InputIsOutput``.
+    """
+    for name in RESULT_FILES:
+        if _is_same_file(Path(directory) / name, Path(path)):
+            raise UsageError(
+                "InputIsOutput", f"the results would overwrite the input {path}; name another directory with -o"
+            )
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    """Whether two paths lead to one file that exists."""
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False
 
 
 def _write_tables(directory: OutputDirectory, tables: CatalogueTables, *, parquet: bool) -> None:
@@ -131,14 +165,3 @@ def _write_pictures(
 def _model_text(run: RunRecord) -> str:
     """Name and digest of the model; empty where none was used."""
     return f"{run.model_name} sha256:{run.model_digest}" if run.model_name else ""
-
-
-def _refuse_input_as_output(radio_map: RadioMap, directory: OutputDirectory) -> None:
-    """The map is read while results are written, and is not ours to replace."""
-    path = radio_map.source.path
-    if path is None:
-        return
-    if path.resolve().parent == directory.path.resolve() and path.name in RESULT_FILES:
-        raise UsageError(
-            "InputIsOutput", f"the results would overwrite the input {path}; name another directory with -o"
-        )

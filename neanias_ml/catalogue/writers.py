@@ -50,12 +50,10 @@ def write_parquet(table: QTable, path: Path) -> None:
     UsageError
         ``PyarrowMissing`` if pyarrow is not installed.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        remedy = "run: pip install 'neanias_ml[parquet]'"
-        raise UsageError("PyarrowMissing", f"Parquet files need pyarrow, which is not installed; {remedy}") from error
+    require_parquet()
+    import pyarrow
+    from pyarrow import parquet
+
     header = io.BytesIO()
     votable_of((table[:0],)).to_xml(header)
     columns = {name: pyarrow.array(np.asarray(_plain_values(table, name))) for name in table.colnames}
@@ -64,6 +62,21 @@ def write_parquet(table: QTable, path: Path) -> None:
         if table[name].dtype.kind == "U":
             metadata[f"table::len::{name}"] = str(_text_length(table, name))  # lets astropy read an empty table
     parquet.write_table(pyarrow.table(columns).replace_schema_metadata(metadata), path, compression="zstd")
+
+
+def require_parquet() -> None:
+    """Make sure that Parquet files can be written, before the work whose results they are to hold.
+
+    Raises
+    ------
+    UsageError
+        ``PyarrowMissing`` if pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        remedy = "run: pip install 'neanias_ml[parquet]'"
+        raise UsageError("PyarrowMissing", f"Parquet files need pyarrow, which is not installed; {remedy}") from error
 
 
 def parquet_names(tables: CatalogueTables) -> dict[str, QTable]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -39,13 +40,19 @@ def main(arguments: list[str]) -> None:
     with silent_libraries():
         radio_map = open_map(options)
         from neanias_ml.inference.detector import ObjectDetector
+        from neanias_ml.inference.trained_on import extraction_departures
         from neanias_ml.models.bundle import load_bundle
 
         bundle = load_bundle(options.model, device=choose_device(options.device))
         detector = ObjectDetector(bundle, association_threshold=options.association_threshold)
         extraction = run.finder(radio_map, progress=run.progress)
         catalogue = detector(extraction, progress=run.progress)
-        used = ModelUsed(Path(options.model).name, bundle.digest, detector.warnings())
+        used = ModelUsed(
+            name=Path(options.model).name,
+            digest=bundle.digest,
+            warnings=(*extraction_departures(run.finder.config, bundle.settings), *detector.warnings()),
+            counts=dataclasses.asdict(detector.counts),
+        )
         run.write(extraction, catalogue=catalogue, timings=detector.timings, model=used)
 
 

@@ -49,7 +49,7 @@ def _guarded(verb: str, arguments: list[str], *, debug: bool) -> int:
     except SystemExit as stop:  # the argument parser has printed its own message
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
-        print(f"neanias-ml {verb}: interrupted; nothing was left under a final name", file=sys.stderr)
+        print(f"neanias-ml {verb}: interrupted; nothing half-written was left under a final name", file=sys.stderr)
         return EXIT_INTERRUPTED
     except Exception as error:
         if debug:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from jsonargparse import ArgumentParser, Namespace
@@ -19,11 +19,12 @@ from neanias_ml.inference.objects import ObjectCatalogue
 
 @dataclass(frozen=True)
 class ModelUsed:
-    """Name and digest of the model of a run, and what it has to say of the map."""
+    """Name and digest of the model of a run, what it has to say of the map, and what it counted."""
 
     name: str
     digest: str
     warnings: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class MapRun:
@@ -79,6 +80,7 @@ class MapRun:
             seed=options.seed,
             started=self.started,
             warnings=model.warnings if model else (),
+            counts=model.counts if model else {},
         )
         self.progress("catalogue and pictures", 0, 1)
         files = write_catalogue(

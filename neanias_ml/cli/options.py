@@ -71,8 +71,7 @@ def open_map(options: Namespace) -> RadioMap:
         beam=beam_option(options.beam),
         pixel_scale=None if options.pixel_scale is None else options.pixel_scale * ARCSEC,
     )
-    require_usable_pixels(radio_map)
-    return radio_map
+    return require_usable_pixels(radio_map)
 
 
 def beam_option(values: Sequence[float] | None) -> Beam | None:

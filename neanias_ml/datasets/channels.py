@@ -89,26 +89,3 @@ def channels_from_significance(
 def asinh_scale(snr: FloatMap) -> FloatMap:
     """Signal to noise compressed to asinh(snr / 3) / asinh(100)."""
     return (np.arcsinh(snr / np.float32(ASINH_SOFTENING)) / np.float32(ASINH_UNIT)).astype(np.float32, copy=False)
-
-
-def make_channels(
-    pixels: FloatMap,
-    background: FloatMap,
-    noise: FloatMap,
-    island_support: NDArray[np.bool_],
-    *,
-    beam_fwhm_pixels: float,
-) -> FloatMap:
-    """The channels (5, ny, nx) float32 of a whole map that is already on the network's grid.
-
-    Parameters
-    ----------
-    pixels, background, noise
-        (ny, nx) Jy/beam; NaN pixels are blank.
-    island_support
-        (ny, nx) True inside islands of the extractor.
-    beam_fwhm_pixels
-        Geometric-mean beam width in pixels.
-    """
-    snr = significance(pixels, background, noise)
-    return channels_from_significance(snr, island_support, beam_fwhm_pixels=beam_fwhm_pixels)

@@ -16,24 +16,20 @@ from scipy import ndimage
 
 from neanias_ml.extraction import Islands
 from neanias_ml.simulation import SimulatedSky
+from neanias_ml.simulation.labels import MASK_SNR
+from neanias_ml.simulation.truth import COMPACT_LIMIT, MAX_POLLUTION
 
 FloatMap = NDArray[np.float32]
 IntMap = NDArray[np.int32]
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-MASK_SNR = 2.6
-"""Masks of real objects reach down to this signal to measured noise."""
 SEEN_SNR = 5.0
 """An object without an island counts when its model exceeds this signal to measured noise."""
 REAL_SHARE = 0.5
 """An island is real when at least this part of its flux is that of modelled sources."""
 FALSE_SHARE = 0.3
 """An island is spurious when less than this part of its flux is real; between the two it teaches nothing."""
-MAX_POLLUTION = 0.3
-"""An object of one island with more artefact than this, relative to its model, is flagged."""
-COMPACT_LIMIT = 1.0
-"""Largest intrinsic size of a compact object, beam FWHM."""
 ABSORBED_SHARE = 0.5
 """An object without an island of its own joins another object in whose islands this part of its mask lies."""
 

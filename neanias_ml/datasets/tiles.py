@@ -118,7 +118,7 @@ class KeptInstances:
     lookup: IntArray
 
 
-def keep_instances(cut: NDArray[np.integer], sizes: IntArray, *, scale: float = 1.0) -> KeptInstances:
+def keep_instances(cut: NDArray[np.integer], sizes: IntArray) -> KeptInstances:
     """Renumber the instances in a cut-out and ignore those of which most lies outside.
 
     Parameters
@@ -127,10 +127,8 @@ def keep_instances(cut: NDArray[np.integer], sizes: IntArray, *, scale: float = 
         (S, S) labels of the larger map in the cut-out; `IGNORED` stays.
     sizes
         (N,) pixels of each instance in the larger map.
-    scale
-        Area of a cut-out pixel in pixels of the larger map.
     """
-    inside = np.bincount(np.maximum(cut, 0).reshape(-1), minlength=len(sizes) + 1)[1:] * scale
+    inside = np.bincount(np.maximum(cut, 0).reshape(-1), minlength=len(sizes) + 1)[1:]
     rows = np.flatnonzero((inside > 0) & (inside >= MIN_INSIDE * sizes))
     lookup = np.full(len(sizes) + 1, IGNORED, dtype=np.int64)
     lookup[0] = 0

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from neanias_ml.errors import InputError
+from neanias_ml.errors import InputError, UsageError
 from neanias_ml.maps import RadioMap, Window
 
 FloatMap = NDArray[np.float32]
@@ -47,6 +47,18 @@ class BackgroundConfig:
     """most repetitions of estimate and mask"""
     converged_fraction: float = 0.001
     """stop when less than this fraction of the pixels changes in the mask"""
+
+    def __post_init__(self) -> None:
+        if not self.mesh_beams > 0 or not 0 < self.mask_merge <= self.mask_seed:
+            raise UsageError(
+                "BackgroundConfig",
+                f"mesh_beams ({self.mesh_beams}) must be positive, and mask_merge ({self.mask_merge}) positive and not "
+                f"above mask_seed ({self.mask_seed})",
+            )
+        if self.max_iterations < 0 or not 0 <= self.converged_fraction < 1:
+            raise UsageError(
+                "BackgroundConfig", "max_iterations must not be negative and converged_fraction must lie in [0, 1)"
+            )
 
 
 @dataclass(frozen=True)
@@ -144,7 +156,7 @@ def _estimate_unmasked_cells(pixels: FloatMap, masked: Mask, cell: int) -> Noise
         for col in range(n_cols):
             box = (_cell_slice(row, n_rows, cell, pixels.shape[0]), _cell_slice(col, n_cols, cell, pixels.shape[1]))
             sky = pixels[box][~masked[box]]
-            if sky.size >= max(16, MIN_CELL_FRACTION * cell * cell):
+            if sky.size >= max(16, MIN_CELL_FRACTION * masked[box].size):
                 background[row, col], noise[row, col] = clipped_statistics(sky)
     unknown = ~(noise > 0)
     background[unknown] = noise[unknown] = np.nan
@@ -216,7 +228,7 @@ def clipped_statistics(values: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def fill_from_neighbours(mesh: FloatMesh) -> FloatMesh:
-    """Replace NaN nodes by the distance-weighted mean of known ones, nearest rings first."""
+    """Replace NaN nodes by the mean of the known ones beside them, ring by ring from the known region outwards."""
     filled = mesh.copy()
     while np.isnan(filled).any():
         known = np.isfinite(filled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,18 +75,21 @@ def fit_island(context: FitContext, *, row: int) -> list[FittedComponent]:
     peaks = find_peaks(stamp.flux / rms, stamp.inside, threshold=context.seed)
     if len(peaks) > MAX_COMPONENTS:
         peaks, flags = peaks[:MAX_COMPONENTS], flags | SourceFlag.MANY_COMPONENTS
-    values, x, y = stamp.fit_pixels()
-    peaks = peaks[: max(1, values.size // PARAMETERS)]
+    step = stamp.thinning()
+    values, x, y = stamp.fit_pixels(step)
+    most = max(1, values.size // PARAMETERS)
+    if len(peaks) > most:
+        peaks, flags = peaks[:most], flags | SourceFlag.MANY_COMPONENTS
     amplitudes = np.maximum(stamp.flux[peaks[:, 0], peaks[:, 1]], rms)
     peak_x, peak_y = peaks[:, 1].astype(np.float64) + stamp.x0, peaks[:, 0].astype(np.float64) + stamp.y0
     start = starting_parameters(amplitudes, peak_x, peak_y, beam)
     if values.size < start.size:
         return [_from_moments(context.radio_map, islands, row, flags)]
-    fit = fit_gaussians(values, x, y, rms=rms, start=start, beam_covariance=beam)
+    fit = fit_gaussians(values, x, y, rms=rms, start=start, beam_covariance=beam, step=step)
     quality = _quality(fit)
     if not _is_acceptable(fit, islands, row, beam):
         bounds = _bounds(start, islands, row, beam)
-        fit = fit_gaussians(values, x, y, rms=rms, start=start, beam_covariance=beam, bounds=bounds)
+        fit = fit_gaussians(values, x, y, rms=rms, start=start, beam_covariance=beam, bounds=bounds, step=step)
         quality = min(_quality(fit), 1)
     if not _is_acceptable(fit, islands, row, beam):
         return [_from_moments(context.radio_map, islands, row, flags)]
@@ -118,15 +122,15 @@ class _Stamp:
         flux = np.where(np.isfinite(data), data - context.background[box], 0.0).astype(np.float64)
         return cls(flux=flux, inside=inside, usable=usable, x0=x0, y0=y0)
 
-    def fit_pixels(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Values and positions of the usable pixels, thinned regularly where there are very many."""
-        usable = self.usable
-        step = int(np.ceil(np.sqrt(np.count_nonzero(usable) / MAX_FIT_PIXELS)))
-        if step > 1:
-            lattice = np.zeros_like(usable)
-            lattice[::step, ::step] = True
-            usable = usable & lattice
-        rows, cols = np.nonzero(usable)
+    def thinning(self) -> int:
+        """Spacing of the lattice of pixels that keeps a fit quick; 1 for all of them."""
+        return max(1, math.ceil(math.sqrt(np.count_nonzero(self.usable) / MAX_FIT_PIXELS)))
+
+    def fit_pixels(self, step: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Values and positions of the usable pixels on a lattice of spacing ``step``."""
+        lattice = np.zeros_like(self.usable)
+        lattice[::step, ::step] = True
+        rows, cols = np.nonzero(self.usable & lattice)
         x = cols.astype(np.float64) + self.x0
         y = rows.astype(np.float64) + self.y0
         return self.flux[rows, cols], x, y

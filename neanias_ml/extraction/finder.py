@@ -50,6 +50,10 @@ class FinderConfig:
             )
         if self.connectivity not in (4, 8):
             raise UsageError("Connectivity", f"connectivity must be 4 or 8, not {self.connectivity}")
+        if not self.min_beam_fraction >= 0 or not self.extended_flux_excess > 0:
+            raise UsageError(
+                "FinderConfig", "min_beam_fraction must not be negative and extended_flux_excess must be positive"
+            )
 
 
 class SourceFinder:

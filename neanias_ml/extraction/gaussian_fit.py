@@ -121,6 +121,7 @@ def fit_gaussians(
     start: FloatArray,
     beam_covariance: FloatArray,
     bounds: tuple[FloatArray, FloatArray] | None = None,
+    step: int = 1,
 ) -> GaussianFit:
     """Fit K Gaussians to background-subtracted pixels.
 
@@ -136,6 +137,8 @@ def fit_gaussians(
         (2, 2) pixel covariance of the beam, which correlates the noise.
     bounds
         Least and largest parameters, (K, 6) each; slower, for islands in which a free fit runs away.
+    step
+        Spacing of the pixels where the island was thinned: less correlated the farther they are apart.
     """
 
     def residuals(flat: FloatArray) -> FloatArray:
@@ -154,7 +157,7 @@ def fit_gaussians(
     parameters = _bounded(result.x).reshape(start.shape)
     return GaussianFit(
         parameters=parameters,
-        parameter_covariance=_error_covariance(result.jac, x, y, beam_covariance, len(start)),
+        parameter_covariance=_error_covariance(result.jac, x, y, beam_covariance, len(start), step=step),
         residual_rms=float(np.sqrt(np.mean(result.fun**2))),
         converged=bool(result.success),
     )
@@ -168,7 +171,7 @@ def _bounded(flat: FloatArray) -> FloatArray:
 
 
 def _error_covariance(
-    jacobian: FloatArray, x: FloatArray, y: FloatArray, beam_covariance: FloatArray, count: int
+    jacobian: FloatArray, x: FloatArray, y: FloatArray, beam_covariance: FloatArray, count: int, *, step: int
 ) -> FloatArray:
     """Blocks (K, 6, 6) of the parameters' error covariance under beam-correlated noise of unit rms."""
     inverse = np.linalg.pinv(jacobian.T @ jacobian)
@@ -177,7 +180,7 @@ def _error_covariance(
         covariance = inverse @ inner @ inverse
     else:
         correlation_area = 4.0 * math.pi * math.sqrt(float(np.linalg.det(beam_covariance)))
-        covariance = inverse * correlation_area
+        covariance = inverse * max(1.0, correlation_area / step**2)
     blocks = covariance.reshape(count, PARAMETERS, count, PARAMETERS)
     return np.ascontiguousarray(blocks[np.arange(count), :, np.arange(count), :])
 

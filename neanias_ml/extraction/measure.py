@@ -47,7 +47,7 @@ def measure_islands(
     rms = pixels.mean(pixels.noise)
     peak_index, peak_x, peak_y = pixels.peaks()
     x, y, covariance = pixels.moments()
-    snr = (pixels.flux / pixels.noise)[peak_index] if len(boxes) else np.zeros(0)
+    snr = pixels.largest(pixels.flux / pixels.noise)
     peak_flux = pixels.flux[peak_index]
     total_flux = pixels.total(pixels.flux) / radio_map.beam_area
     major, minor, angle = ellipses_of_covariances(covariance)
@@ -99,6 +99,11 @@ class _IslandPixels:
 
     def mean(self, values: FloatArray) -> FloatArray:
         return self.total(values) / self.total(np.ones_like(values))
+
+    def largest(self, values: FloatArray) -> FloatArray:
+        result = np.full(self.count, -np.inf)
+        np.maximum.at(result, self.group, values)
+        return result
 
     def peaks(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Flat index of the brightest pixel of each island, and its column and row."""

@@ -36,6 +36,7 @@ def component_table(radio_map: RadioMap, islands: IslandTable, fitted: list[Fitt
     ellipse = _sky_ellipses(parameters, errors, jacobians)
     deconvolved = _deconvolve(parameters, jacobians, ellipse, radio_map)
     flags = np.where(deconvolved.unresolved, flags | SourceFlag.SIZE_UPPER_LIMIT, flags)
+    flags = np.where(deconvolved.minor_unresolved, flags | SourceFlag.MINOR_UPPER_LIMIT, flags)
     return ComponentTable(
         component_id=np.arange(1, len(fitted) + 1),
         island_id=islands.island_id[rows],
@@ -108,29 +109,36 @@ def _sky_ellipses(parameters: FloatArray, errors: FloatArray, jacobians: FloatAr
 
 @dataclass(frozen=True)
 class _Deconvolved:
+    """Axes (degrees) and angle without the beam; which components and which minor axes are upper limits."""
+
     major: FloatArray
     minor: FloatArray
     angle: FloatArray
     unresolved: NDArray[np.bool_]
+    minor_unresolved: NDArray[np.bool_]
 
 
 def _deconvolve(parameters: FloatArray, jacobians: FloatArray, ellipse: _Ellipses, radio_map: RadioMap) -> _Deconvolved:
     """Take the beam out of the fitted shapes (difference of covariances); upper limits where unresolved.
 
     The beam is the same all over the map in pixels, not in its angle to north, so it is taken out in pixels.
-    The limit is the size that a source two errors wider than the fit would have.
+    The limit on an axis is the size that would make it two errors wider than the fit, or than the beam where
+    noise has made the fit narrower.
     """
     beam = radio_map.beam_covariance
     fitted = covariance_of(parameters)
     shape = ellipses_of(transformed(fitted - beam, jacobians))
-    major, minor = ellipse.value[:, 0], ellipse.value[:, 1]
     area_ratio = np.sqrt(np.linalg.det(fitted) / np.linalg.det(beam))
-    area_error = area_ratio * np.hypot(ellipse.error[:, 0] / major, ellipse.error[:, 1] / minor)
+    area_error = area_ratio * np.hypot(*(ellipse.error[:, :2] / ellipse.value[:, :2]).T)
     unresolved = (shape[:, 0] <= 0.0) | (area_ratio - 1.0 < RESOLVED_SIGMA * area_error)
-    widest = (major + RESOLVED_SIGMA * ellipse.error[:, 0]) ** 2 - radio_map.beam.major**2
+    beam_axes = np.array([radio_map.beam.major, radio_map.beam.minor])
+    widest = np.maximum(ellipse.value[:, :2], beam_axes) + RESOLVED_SIGMA * ellipse.error[:, :2]
+    limit = np.sqrt(widest**2 - beam_axes**2)
+    minor_unresolved = ~unresolved & (shape[:, 1] <= 0.0)
     return _Deconvolved(
-        major=np.where(unresolved, np.sqrt(np.maximum(widest, 0.0)), shape[:, 0]),
-        minor=np.where(unresolved, 0.0, shape[:, 1]),
+        major=np.where(unresolved, limit[:, 0], shape[:, 0]),
+        minor=np.where(unresolved | minor_unresolved, np.minimum(limit[:, 1], limit[:, 0]), shape[:, 1]),
         angle=np.where(unresolved, np.nan, shape[:, 2]),
         unresolved=unresolved,
+        minor_unresolved=minor_unresolved,
     )

@@ -30,11 +30,13 @@ class SourceFlag(IntFlag):
     FIT_FAILED = 4
     """no acceptable Gaussian fit; values are from moments"""
     SIZE_UPPER_LIMIT = 8
-    """not resolved: the deconvolved size is an upper limit"""
+    """not resolved: both deconvolved axes are upper limits"""
     OFF_SKY = 16
     """the position has no sky coordinates"""
     MANY_COMPONENTS = 32
     """more peaks than are fitted at once; the fainter ones are left out"""
+    MINOR_UPPER_LIMIT = 64
+    """resolved along one axis only: the deconvolved minor axis is an upper limit"""
 
 
 def flag_text(flags: int) -> str:
@@ -111,6 +113,7 @@ class ComponentTable(Columns):
     dc_major: FloatColumn
     """deconvolved; an upper limit where SIZE_UPPER_LIMIT is set"""
     dc_minor: FloatColumn
+    """deconvolved; an upper limit where SIZE_UPPER_LIMIT or MINOR_UPPER_LIMIT is set"""
     dc_pa: FloatColumn
     local_rms: FloatColumn
     local_background: FloatColumn

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.datasets.resampling import ResampledGrid
+from neanias_ml.errors import UsageError
 from neanias_ml.extraction import Extraction
 from neanias_ml.inference.association import MULTI_COLUMN, IslandGroup, associate_islands
 from neanias_ml.inference.measure_objects import measure_objects
@@ -32,8 +33,8 @@ class DetectionCounts:
 
     windows: int
     detections: int
-    without_island: int
-    beyond_limit: int
+    detections_without_island: int
+    detections_beyond_limit: int
 
 
 class ObjectDetector:
@@ -50,10 +51,14 @@ class ObjectDetector:
 
     def __init__(self, bundle: ModelBundle, *, association_threshold: float | None = None) -> None:
         self.bundle = bundle
-        thresholds = bundle.settings.operating_point.score_thresholds
+        thresholds = bundle.model.operating_point.score_thresholds
         self.association_threshold = (
             thresholds[MULTI_COLUMN] if association_threshold is None else association_threshold
         )
+        if not 0.0 <= self.association_threshold <= 1.0:
+            raise UsageError(
+                "AssociationThreshold", f"the association threshold must lie in [0, 1], not {association_threshold}"
+            )
         self.timings: dict[str, float] = {}
         self.counts = DetectionCounts(0, 0, 0, 0)
 
@@ -69,17 +74,17 @@ class ObjectDetector:
         self.counts = DetectionCounts(
             windows=len(results),
             detections=len(catalogue.detections),
-            without_island=sum(result.n_without_island for result in results),
-            beyond_limit=sum(result.n_dropped for result in results),
+            detections_without_island=sum(result.n_without_island for result in results),
+            detections_beyond_limit=sum(result.n_dropped for result in results),
         )
         return catalogue
 
     def warnings(self) -> tuple[str, ...]:
         """Sentences about the last map that its user should know."""
-        if not self.counts.beyond_limit:
+        if not self.counts.detections_beyond_limit:
             return ()
         return (
-            f"{self.counts.beyond_limit} detections beyond the network's limit of "
+            f"{self.counts.detections_beyond_limit} detections beyond the network's limit of "
             f"{self.bundle.settings.architecture.detections_per_window} per window were left out; the field is crowded",
         )
 

@@ -82,7 +82,7 @@ class ObjectTable(Columns):
     """direction of that distance, degrees east of north in [0, 180)"""
     snr: FloatColumn
     association_probability: FloatColumn
-    """probability that just these islands form the object; NaN for a single island"""
+    """probability of ``extended-multisland`` of the detection that joined the islands; NaN for a single island"""
     flags: IntColumn
 
 

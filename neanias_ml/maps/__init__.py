@@ -7,7 +7,7 @@ from neanias_ml.maps.reading import read_map
 from neanias_ml.maps.sky import SkyFrame, ellipse_from_covariance, tangent_offsets
 from neanias_ml.maps.source import MapSource, file_digest
 from neanias_ml.maps.usability import require_usable_pixels
-from neanias_ml.maps.windows import Tile, Window, tile_grid
+from neanias_ml.maps.windows import Window, tile_grid
 
 __all__ = [
     "FWHM_PER_SIGMA",
@@ -15,7 +15,6 @@ __all__ = [
     "MapSource",
     "RadioMap",
     "SkyFrame",
-    "Tile",
     "Window",
     "covariances_of_ellipses",
     "ellipse_from_covariance",

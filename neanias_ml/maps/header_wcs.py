@@ -26,6 +26,8 @@ _DEGREES |= {"RAD": math.degrees(1.0), "RADIAN": math.degrees(1.0), "MAS": 1 / 3
 _FRAME_SYNONYMS = {"J2000": "FK5", "FK5J2000": "FK5", "B1950": "FK4", "FK4-NO-E": "FK4-NO-E", "GAPPT": ""}
 _FRAME_AXES = (("RA", "DEC"), ("GLON", "GLAT"))
 _LARGEST_STEP = 360.0
+_WCSLIB_PLACE = re.compile(r"ERROR \d+ in \w+\(\) at line \d+ of file \S+: ")
+"""Places in the source of wcslib, which its messages begin with and no user can use."""
 _KNOWN_FRAMES = ("ICRS", "FK5", "FK4", "FK4-NO-E")
 
 
@@ -46,7 +48,7 @@ class SkyResult:
     flags
         ``NoWcs`` (no celestial axes) or ``BadWcs`` (there are, but they cannot be used); ``FrameAssumed``.
     reason
-        Sentence fragment for the log when ``sky`` is None.
+        Why ``sky`` is None, in words that complete a sentence.
     """
 
     sky: SkyFrame | None
@@ -67,7 +69,7 @@ def sky_from_cards(cards: HeaderCards, axes: PlaneAxes, *, shape: tuple[int, int
             if not math.isfinite(scale) or scale <= 0:
                 raise UnusableWcsError("the pixel size at the map's centre is not finite")
     except (ValueError, np.linalg.LinAlgError) as error:  # astropy's WCS errors are ValueErrors
-        reason = " ".join(str(error).split())
+        reason = _WCSLIB_PLACE.sub("", " ".join(str(error).split())).rstrip(".")
         flag = "BadWcs" if has_celestial else "NoWcs"
         return SkyResult(sky=None, pixel_scale=_bare_pixel_scale(cards, axes), flags=(flag,), reason=reason)
     return SkyResult(sky=sky, pixel_scale=scale, flags=flags)

@@ -49,6 +49,8 @@ class RadioMap:
         Path, digest and HDU of the input.
     flags
         Names of what was repaired or assumed (``BeamFromHistory``, ``NoWcs``, ...).
+    notes
+        Sentences that say more than a flag can, such as why the sky coordinates were refused.
     """
 
     shape: tuple[int, int]
@@ -60,6 +62,7 @@ class RadioMap:
     frequency: float | None = None
     source: MapSource = field(default_factory=MapSource)
     flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_array(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import os
 from pathlib import Path
@@ -18,12 +17,12 @@ from neanias_ml.maps.header_cards import HeaderCards
 from neanias_ml.maps.header_wcs import SkyResult, sky_from_cards
 from neanias_ml.maps.pixel_readers import FileReader
 from neanias_ml.maps.radio_map import RadioMap
+from neanias_ml.maps.sky import SkyFrame
 from neanias_ml.maps.source import MapSource
 from neanias_ml.maps.units import scale_to_jansky_per_beam
 from neanias_ml.maps.usability import require_usable_beam, require_usable_shape
 from neanias_ml.maps.windows import Window
 
-_LOG = logging.getLogger(__name__)
 _ESTIMATE_SIDE = 1024
 """Side in pixels of the central window from which a missing pixel size is estimated."""
 
@@ -58,7 +57,8 @@ def read_map(
     RadioMap
         Its ``flags`` name what was repaired or assumed: ``HeaderRepaired``, ``HduChosen``, ``AxesTransposed``,
         ``NoWcs``, ``BadWcs``, ``FrameAssumed``, ``BeamFromUser``, ``BeamFromHistory``, ``BeamFromTable``,
-        ``BeamCircularAssumed``, ``UnitAssumed``, ``PixelScaleFromUser``, ``PixelScaleEstimated``.
+        ``BeamCircularAssumed``, ``UnitAssumed``, ``UnitCaseAssumed``, ``PixelScaleFromUser``,
+        ``PixelScaleEstimated``; its ``notes`` say why there are no sky positions.
 
     Raises
     ------
@@ -73,8 +73,6 @@ def read_map(
     shape = (image.shape[axes.lat - 1], image.shape[axes.lon - 1])
     require_usable_shape(shape, where=where)
     sky = sky_from_cards(image.cards, axes, shape=shape)
-    if sky.sky is None:
-        _LOG.warning("%s gets no sky positions: %s", where, sky.reason)
     if beam is not None:
         found = BeamResult(beam, flags=("BeamFromUser",))
     else:
@@ -87,12 +85,13 @@ def read_map(
     radio_map = RadioMap(
         shape=shape,
         reader=reader,
-        beam=_beam_on_sky(found.beam, sky),
+        beam=beam_on_sky(found.beam, sky.sky),
         pixel_scale=scale,
         sky=sky.sky,
         frequency=reference_frequency(image.cards, axes),
         source=MapSource(path=path, hdu=image.index),
         flags=flags,
+        notes=() if sky.sky is not None else (f"The map gets no sky positions: {sky.reason}.",),
     )
     require_usable_beam(radio_map)
     return _in_jansky_per_beam(radio_map, reader, image.cards, where=where)
@@ -162,12 +161,24 @@ def _pixel_scale(
     return math.sqrt(beam.major * beam.minor) / estimate.fwhm, ("PixelScaleEstimated",)
 
 
-def _beam_on_sky(beam: Beam, sky: SkyResult) -> Beam:
-    """The beam with its angle from ICRS north; headers count it from the north of the map's own frame."""
-    turn = sky.sky.frame_rotation() if sky.sky is not None else 0.0
-    if not abs(turn) > 0.05:  # J2000 frames, whose angles are left as they are written
-        return beam
-    return dataclasses.replace(beam, position_angle=(beam.position_angle + turn) % 180.0)
+def beam_on_sky(beam: Beam, sky: SkyFrame | None) -> Beam:
+    """A header's beam with its angle from ICRS north; headers count it from the north of the map's own frame."""
+    return _turned(beam, _frame_turn(sky))
+
+
+def beam_in_frame(beam: Beam, sky: SkyFrame | None) -> Beam:
+    """The inverse of `beam_on_sky`: the beam as a header beside this geometry says it."""
+    return _turned(beam, -_frame_turn(sky))
+
+
+def _frame_turn(sky: SkyFrame | None) -> float:
+    """Degrees from the north of the map's frame to ICRS north; 0 for J2000 frames, whose angles stay as written."""
+    turn = sky.frame_rotation() if sky is not None else 0.0
+    return turn if abs(turn) > 0.05 else 0.0
+
+
+def _turned(beam: Beam, turn: float) -> Beam:
+    return beam if turn == 0.0 else dataclasses.replace(beam, position_angle=(beam.position_angle + turn) % 180.0)
 
 
 def _in_jansky_per_beam(radio_map: RadioMap, reader: FileReader, cards: HeaderCards, *, where: str) -> RadioMap:

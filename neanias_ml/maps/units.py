@@ -93,7 +93,7 @@ def _split_jansky(unit: str) -> tuple[float, str, tuple[str, ...]] | None:
         return None
     prefix = _PREFIX_NAMES.get(match[1].lower(), match[1])
     if match[2] == "JY" and prefix == "M" and per not in _PER_AREA:
-        return 1e-3, per, ("UnitAssumed",)  # all capitals: milli, as no map is in megajansky per beam
+        return 1e-3, per, ("UnitCaseAssumed",)  # all capitals: milli, as no map is in megajansky per beam
     if prefix not in _PREFIXES:
         prefix = prefix.lower()
     return (_PREFIXES[prefix], per, ()) if prefix in _PREFIXES else None

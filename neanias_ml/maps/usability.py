@@ -74,8 +74,8 @@ def require_usable_pixels(radio_map: RadioMap) -> RadioMap:
     reader = radio_map.reader
     read = reader.with_infinities if isinstance(reader, FileReader) else reader
     lowest, highest, has_infinite = np.inf, -np.inf, False
-    for tile in tile_grid(radio_map.shape, core=_TILE):
-        pixels = read(tile.core)
+    for window in tile_grid(radio_map.shape, size=_TILE):
+        pixels = read(window)
         has_infinite = has_infinite or bool(np.isinf(pixels).any())
         valid = pixels[np.isfinite(pixels)]
         if valid.size:

@@ -38,22 +38,9 @@ class Window:
             min(shape[1], self.x1 + margin),
         )
 
-    def contains(self, x: float, y: float) -> bool:
-        """Whether the pixel that holds position (x, y) lies in the window (pixel centres are integers)."""
-        return self.x0 - 0.5 <= x < self.x1 - 0.5 and self.y0 - 0.5 <= y < self.y1 - 0.5
 
-
-@dataclass(frozen=True)
-class Tile:
-    """A core that owns what is anchored in it, and the wider window that is read for it."""
-
-    core: Window
-    window: Window
-
-
-def tile_grid(shape: tuple[int, int], *, core: int, halo: int = 0) -> Iterator[Tile]:
-    """Tiles whose cores cover a map of ``shape`` exactly once, anchored at pixel (0, 0)."""
-    for y0 in range(0, shape[0], core):
-        for x0 in range(0, shape[1], core):
-            inner = Window(y0, min(y0 + core, shape[0]), x0, min(x0 + core, shape[1]))
-            yield Tile(core=inner, window=inner.expanded(halo, shape=shape))
+def tile_grid(shape: tuple[int, int], *, size: int) -> Iterator[Window]:
+    """Windows of side ``size`` that cover a map of ``shape`` exactly once, anchored at pixel (0, 0)."""
+    for y0 in range(0, shape[0], size):
+        for x0 in range(0, shape[1], size):
+            yield Window(y0, min(y0 + size, shape[0]), x0, min(x0 + size, shape[1]))

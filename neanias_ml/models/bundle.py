@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.errors import ModelError
 from neanias_ml.models.rcnn import IslandRCNN
 from neanias_ml.models.settings import BundleSettings, settings_from_json, settings_to_json
@@ -97,16 +98,27 @@ def load_bundle(directory: Path | str, *, device: torch.device | str = "cpu") ->
     ------
     ModelError
         ``BundleMissing``, ``BundleIncomplete``, ``PickleRefused``, ``WeightsDamaged``, ``WeightsNotFinite``,
-        ``WeightsMismatch``, ``ConfigInvalid``, ``ConfigVersion`` or ``ConfigUnknownKey``.
+        ``WeightsMismatch``, ``ConfigInvalid``, ``ConfigVersion``, ``ConfigUnknownKey`` or ``ChannelsDiffer``.
     """
     folder = Path(directory)
     digest = verify_bundle(folder)
     config = folder / CONFIG_FILE
     settings = settings_from_json(config.read_text(encoding="utf-8"), where=str(config))
+    _require_known_channels(settings, folder)
     model = IslandRCNN(settings.architecture, operating_point=settings.operating_point)
     fill_model(model, load_weights(folder), where=str(folder))
     model.to(device).eval()
     return ModelBundle(model, settings, digest)
+
+
+def _require_known_channels(settings: BundleSettings, folder: Path) -> None:
+    """A network fed with other images than it was trained on would answer nonsense without any error."""
+    if settings.channels != CHANNEL_NAMES:
+        raise ModelError(
+            "ChannelsDiffer",
+            f"{folder} was trained on the channels {', '.join(settings.channels)}, this version makes "
+            f"{', '.join(CHANNEL_NAMES)}; install the version of neanias_ml that wrote the model, or train it again",
+        )
 
 
 def verify_bundle(directory: Path | str) -> str:
@@ -122,8 +134,8 @@ def verify_bundle(directory: Path | str) -> str:
     if not folder.is_dir():
         raise ModelError(
             "BundleMissing",
-            f"there is no model folder {folder}; give the path of a folder with {CONFIG_FILE} and weights, "
-            "or fetch one with 'neanias-ml models pull'",
+            f"there is no model folder {folder}; name one with --model FOLDER (it holds {CONFIG_FILE}, {DIGESTS_FILE} "
+            "and the weights), or train one as train/README.md tells",
         )
     digests = _read_digests(folder)
     required = [CONFIG_FILE, CARD_FILE, *weight_files(folder)]

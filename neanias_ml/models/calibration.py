@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import log_expit, log_softmax
 
 from neanias_ml.errors import ModelError
 from neanias_ml.models.classes import CLASS_NAMES
@@ -83,16 +83,6 @@ def fit_binary_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
     return _minimise(lambda temperature: -log_expit(signed / temperature).mean())
 
 
-def apply_class_temperature(logits: NDArray[Any], temperature: float) -> FloatArray:
-    """Probabilities (N, C) of (N, C) logits."""
-    return np.asarray(softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1), dtype=np.float64)
-
-
-def apply_binary_temperature(logits: NDArray[Any], temperature: float) -> FloatArray:
-    """Probabilities (N,) of (N,) logits."""
-    return np.asarray(expit(np.asarray(logits, dtype=np.float64) / temperature), dtype=np.float64)
-
-
 def best_f1_threshold(scores: NDArray[Any], correct: NDArray[Any], *, n_true: int) -> float:
     """Score threshold with the largest F1 of detections (N,) of which ``correct`` are true, out of ``n_true``.
 
@@ -102,13 +92,6 @@ def best_f1_threshold(scores: NDArray[Any], correct: NDArray[Any], *, n_true: in
     if not len(ordered):
         return 1.0
     return float(ordered[np.argmax(2 * hits / (kept + n_true))])
-
-
-def reliability_threshold(scores: NDArray[Any], correct: NDArray[Any], *, target: float = 0.95) -> float:
-    """Lowest score threshold above which at least ``target`` of the detections are true; 1.0 when there is none."""
-    ordered, hits, kept = _cumulative(scores, correct)
-    reliable = np.nonzero(hits >= target * kept)[0]
-    return float(ordered[reliable[-1]]) if len(reliable) else 1.0
 
 
 def _cumulative(scores: NDArray[Any], correct: NDArray[Any]) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -16,6 +16,9 @@ IntArray = NDArray[np.int64]
 REDUNDANT_GROWTH = 1.05
 """a union not larger than this times its largest member says nothing that the member does not"""
 
+UNIONS_PER_TILE, TILE_SIDE = 64, 256
+"""most unions in a square of this side in pixels"""
+
 
 @dataclass(frozen=True)
 class ProposalSet:
@@ -46,7 +49,7 @@ def island_proposals(
     *,
     pixels_per_beam: float,
     scales: tuple[float, ...] = (1.0, 1.3),
-    max_unions: int = 64,
+    max_unions: int | None = None,
     fluxes: NDArray[Any] | None = None,
     shape: tuple[int, int] | None = None,
     padding_beams: float = 0.125,
@@ -67,7 +70,8 @@ def island_proposals(
     scales
         Factors on the sides of the own boxes; 1 is the own box, which is always there.
     max_unions
-        Most unions per window; the least plausible are left out.
+        Most unions per window; the least plausible are left out. By default 64 per 256 x 256 pixels of ``shape``,
+        so that windows of any size get proposals of the same density; 64 without a shape.
     fluxes
         (I,) total fluxes; without them the ranking goes by geometry alone.
     shape
@@ -82,6 +86,7 @@ def island_proposals(
     ValueError
         If shapes do not fit, a value is not finite, or a setting is out of range.
     """
+    max_unions = default_unions(shape) if max_unions is None else max_unions
     islands = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) if np.size(boxes) == 0 else np.asarray(boxes, float)
     brightness = np.ones(len(islands)) if fluxes is None else np.asarray(fluxes, dtype=np.float64)
     _check(islands, brightness, pixels_per_beam, scales, max_unions)
@@ -97,6 +102,13 @@ def island_proposals(
     index = np.full(len(combined), -1, dtype=np.int64)
     index[: len(own)] = np.arange(len(own))
     return ProposalSet(combined.astype(np.float32), index)
+
+
+def default_unions(shape: tuple[int, int] | None) -> int:
+    """Number of unions for a window of ``shape``: as many per area as in the windows of training."""
+    if shape is None:
+        return UNIONS_PER_TILE
+    return max(1, round(UNIONS_PER_TILE * shape[0] * shape[1] / TILE_SIDE**2))
 
 
 def _check(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from neanias_ml.errors import ModelError
 from neanias_ml.models.calibration import OperatingPoint
 from neanias_ml.models.classes import CLASS_NAMES
-from neanias_ml.models.config import IslandRCNNConfig
+from neanias_ml.models.config import WINDOW_STRIDE, IslandRCNNConfig
 
 FORMAT_NAME = "neanias_ml island-rcnn"
 FORMAT_VERSION = 1
@@ -31,7 +31,7 @@ class BundleSettings:
     channels: tuple[str, ...]
     """names of the input channels in their order"""
     window_size: int
-    """side in pixels of the windows that the network sees"""
+    """side in pixels of the windows that the network sees, a multiple of ``WINDOW_STRIDE``"""
     operating_point: OperatingPoint = field(default_factory=OperatingPoint)
     classes: tuple[str, ...] = CLASS_NAMES
     extractor: Mapping[str, Any] = field(default_factory=dict)
@@ -46,8 +46,10 @@ class BundleSettings:
             raise ValueError(
                 f"{len(self.channels)} channels are named, the network takes {self.architecture.in_channels}"
             )
-        if not self.pixels_per_beam > 0 or not self.window_size > 0:
-            raise ValueError("pixels_per_beam and window_size must be positive")
+        if not self.pixels_per_beam > 0:
+            raise ValueError(f"pixels_per_beam must be positive, not {self.pixels_per_beam}")
+        if self.window_size <= 0 or self.window_size % WINDOW_STRIDE:
+            raise ValueError(f"window_size must be a positive multiple of {WINDOW_STRIDE}, not {self.window_size}")
 
 
 def settings_to_json(settings: BundleSettings) -> str:

@@ -6,8 +6,6 @@ import dataclasses
 import gzip
 import io
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,29 +16,38 @@ from numpy.typing import NDArray
 
 from neanias_ml.columns import Columns
 from neanias_ml.errors import InputError
+from neanias_ml.simulation.field_folder import replaced_together
 from neanias_ml.simulation.sky import SimulatedSky, sky_wcs
 from neanias_ml.simulation.truth import ComponentTruth, IslandTruth, ObjectTruth, Truth
 
 TableT = TypeVar("TableT", bound=Columns)
+MAP_NAME = "map.fits"
 _TABLES = {"objects": ObjectTruth, "components": ComponentTruth, "islands": IslandTruth}
 _LABEL_MAPS = {"object_labels": "OBJECTS", "island_labels": "ISLANDS", "faint_labels": "FAINT"}
+_TRUTH_MAPS = ("rms", "background", "model", "artefact")
 _UNITS = {
     "x": "pix", "y": "pix", "ra": "deg", "dec": "deg", "total_flux": "Jy", "peak_flux": "Jy/beam",
     "major": "arcsec", "minor": "arcsec", "pa": "deg",
 }  # fmt: skip
 
 
+def field_files(*, map_name: str = MAP_NAME, truth_maps: bool = True) -> list[str]:
+    """Names of a field's files, ``truth.json`` last; the maps of ``truth_maps`` are optional."""
+    maps = [f"truth_{name}.fits" for name in _TRUTH_MAPS] if truth_maps else []
+    return [map_name, *(f"truth_{name}.ecsv" for name in _TABLES), "truth_labels.fits.gz", *maps, "truth.json"]
+
+
 def write_simulation(
-    sky: SimulatedSky, directory: Path, *, map_name: str = "map.fits", truth_maps: bool = False
+    sky: SimulatedSky, directory: Path, *, map_name: str = MAP_NAME, truth_maps: bool = False
 ) -> list[Path]:
-    """Write a simulated field; each file appears whole, under its final name, or not at all.
+    """Write a simulated field; all its files appear together under their final names, or none does.
 
     Parameters
     ----------
     sky
         The field.
     directory
-        Folder, made if needed; files of an earlier field in it are replaced.
+        Folder, made if needed; an earlier field in it is replaced, with its maps of ``truth_maps``.
     map_name
         Name of the map (``.fits`` or ``.fits.gz``).
     truth_maps
@@ -50,23 +57,28 @@ def write_simulation(
     -------
     list of Path
         ``map.fits``, ``truth_objects.ecsv``, ``truth_components.ecsv``, ``truth_islands.ecsv``,
-        ``truth_labels.fits.gz``, ``truth.json`` and, on request, ``truth_rms.fits``,
-        ``truth_background.fits``, ``truth_model.fits``, ``truth_artefact.fits``.
+        ``truth_labels.fits.gz``, on request ``truth_rms.fits``, ``truth_background.fits``,
+        ``truth_model.fits`` and ``truth_artefact.fits``, and ``truth.json``.
+
+    Raises
+    ------
+    UsageError
+        If ``directory`` is a file, or has a name that the file system does not take.
+    ResourceError
+        If it cannot be written to, or the disk is full.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     header = map_header(sky)
-    written = [_write_image(directory / map_name, sky.radio_map.data, header)]
-    for name in _TABLES:
-        written.append(_write_table(directory / f"truth_{name}.ecsv", getattr(sky.truth, name)))
-    written.append(_write_labels(directory / "truth_labels.fits.gz", sky.truth, header))
-    if truth_maps:
-        for name in ("rms", "background", "model", "artefact"):
-            written.append(_write_image(directory / f"truth_{name}.fits", getattr(sky, name), header))
     manifest = {"seed": sky.seed, "config": dataclasses.asdict(sky.config)}
-    text = json.dumps(manifest, indent=2) + "\n"
-    written.append(_replace(directory / "truth.json", lambda path: path.write_text(text, encoding="utf-8")))
-    return written
+    with replaced_together(directory, names=field_files(map_name=map_name)) as folder:
+        _write_image(folder / map_name, sky.radio_map.data, header)
+        for name in _TABLES:
+            _write_table(folder / f"truth_{name}.ecsv", getattr(sky.truth, name))
+        _write_labels(folder / "truth_labels.fits.gz", sky.truth, header)
+        for name in _TRUTH_MAPS if truth_maps else ():
+            _write_image(folder / f"truth_{name}.fits", getattr(sky, name), header)
+        (folder / "truth.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return [directory / name for name in field_files(map_name=map_name, truth_maps=truth_maps)]
 
 
 def read_truth(directory: Path) -> Truth:
@@ -103,42 +115,31 @@ def map_header(sky: SimulatedSky) -> fits.Header:
     return header
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let ``write`` fill a temporary file beside ``path`` (same suffixes), then rename it."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+def _write_image(path: Path, image: NDArray[np.float32], header: fits.Header) -> None:
+    _write_hdus(path, fits.HDUList([fits.PrimaryHDU(image, header)]))
 
 
-def _write_image(path: Path, image: NDArray[np.float32], header: fits.Header) -> Path:
-    return _write_hdus(path, fits.HDUList([fits.PrimaryHDU(image, header)]))
-
-
-def _write_labels(path: Path, truth: Truth, header: fits.Header) -> Path:
+def _write_labels(path: Path, truth: Truth, header: fits.Header) -> None:
     maps = [fits.ImageHDU(getattr(truth, name), header, name=hdu) for name, hdu in _LABEL_MAPS.items()]
-    return _write_hdus(path, fits.HDUList([fits.PrimaryHDU(), *maps]))
+    _write_hdus(path, fits.HDUList([fits.PrimaryHDU(), *maps]))
 
 
-def _write_hdus(path: Path, hdus: fits.HDUList) -> Path:
+def _write_hdus(path: Path, hdus: fits.HDUList) -> None:
     """Write FITS, compressed for names in ``.gz``; without time stamp, so that equal fields give equal bytes."""
     buffer = io.BytesIO()
     hdus.writeto(buffer)
     content = buffer.getvalue()
     if path.suffix == ".gz":
         content = gzip.compress(content, compresslevel=6, mtime=0)
-    return _replace(path, lambda temporary: temporary.write_bytes(content))
+    path.write_bytes(content)
 
 
-def _write_table(path: Path, columns: Columns) -> Path:
+def _write_table(path: Path, columns: Columns) -> None:
     names = [field.name for field in dataclasses.fields(columns)]
     table = Table([getattr(columns, name) for name in names], names=names)
     for name in names:
         table[name].unit = _UNITS.get(name)
-    return _replace(path, lambda temporary: table.write(temporary, format="ascii.ecsv", overwrite=True))
+    table.write(path, format="ascii.ecsv")
 
 
 def _read_table(path: Path, kind: type[TableT]) -> TableT:

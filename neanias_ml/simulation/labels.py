@@ -14,14 +14,12 @@ from neanias_ml.simulation.sources import Stamp
 
 MASK_SNR = 2.6
 """Masks reach down to this many local rms, as far as the extraction merges pixels."""
+FAINT_SNR = 3.5
+"""Artefacts from here up get rows; between this and `VISIBLE_SNR` they are faint."""
 EIGHT = np.ones((3, 3), dtype=bool)
 """Structuring element of 8-connectivity."""
 LabelMap = NDArray[np.int32]
 FloatMap = NDArray[np.float32]
-
-
-FAINT_SNR = 3.5
-"""Artefacts from here up get rows; between this and `VISIBLE_SNR` they are faint."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,11 @@ IntColumn = NDArray[np.int64]
 BoolColumn = NDArray[np.bool_]
 TextColumn = NDArray[np.str_]
 
+MAX_POLLUTION = 0.3
+"""A one-island object with more artefact than this, relative to its model, is flagged."""
+COMPACT_LIMIT = 1.0
+"""Largest intrinsic size of a compact object, beam FWHM."""
+
 
 @dataclass(frozen=True)
 class ObjectTruth(Columns):
@@ -143,9 +148,3 @@ def classify(*, spurious: bool, n_islands: int, size_beams: float, pollution: fl
     if pollution > MAX_POLLUTION:
         return "flagged"
     return "extended" if size_beams > COMPACT_LIMIT else "compact"
-
-
-MAX_POLLUTION = 0.3
-"""A one-island object with more artefact than this, relative to its model, is flagged."""
-COMPACT_LIMIT = 1.0
-"""Largest intrinsic size of a compact object, beam FWHM."""

@@ -15,12 +15,14 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.datasets.manifest import read_manifest
 from neanias_ml.errors import InputError, UsageError
 from neanias_ml.models.bundle import save_bundle
 from neanias_ml.models.calibration import OperatingPoint
+from neanias_ml.models.classes import CLASS_LABELS
 from neanias_ml.models.config import IslandRCNNConfig
 from neanias_ml.models.losses import effective_number_weights
 from neanias_ml.models.rcnn import IslandRCNN
@@ -30,67 +32,9 @@ from neanias_ml.training.callbacks import AveragedWeights, BudgetSchedule, Progr
 from neanias_ml.training.card import metrics_table, model_card
 from neanias_ml.training.data_module import TileDataModule
 from neanias_ml.training.detector_task import DetectorTask
+from neanias_ml.training.fit_config import FitConfig
+from neanias_ml.training.run_folder import RunFolder
 from neanias_ml.training.tile_scores import choose_thresholds, fit_temperatures, score_tiles, tile_metrics
-
-LAST_CHECKPOINT = "last.ckpt"
-BUNDLE_FOLDER = "bundle"
-METRICS_FILE = "metrics.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """How the network is trained."""
-
-    max_minutes: float | None = None
-    """budget of wall-clock time for the optimisation; the learning rate falls with it"""
-    max_steps: int | None = None
-    """budget of steps; whichever of the two is used up first ends the run"""
-    batch_size: int = 8
-    """tiles per step and device"""
-    learning_rate: float = 5e-4
-    """peak rate of AdamW"""
-    weight_decay: float = 0.05
-    """decay of weights"""
-    warmup_steps: int = 200
-    """steps of linear warm-up"""
-    clip_norm: float = 1.0
-    """largest norm of the gradient"""
-    average_decay: float = 0.998
-    """decay of the moving average of the weights"""
-    balance_beta: float = 0.999
-    """class-balanced weights by effective numbers; 0 weighs all classes alike"""
-    repeat_threshold: float = 0.3
-    """classes in fewer than this share of the tiles are drawn more often"""
-    noise_jitter: float = 0.1
-    """largest relative error of the noise estimate that is simulated"""
-    rotate: bool = False
-    """rotate tiles by any angle too (needs albumentations; costs loader time)"""
-    window_size: int = 512
-    """side in grid pixels of the windows in which the bundle looks at maps; larger than the tiles: more fits in"""
-    validation_tiles: int = 64
-    """tiles of the validation loss while training"""
-    checkpoint_minutes: float = 5.0
-    """minutes between checkpoints"""
-    precision: str = "bf16-mixed"
-    """precision of Lightning: bf16-mixed, 16-mixed, 32-true"""
-    accelerator: str = "auto"
-    """cpu, gpu or auto"""
-    devices: int = 1
-    """GPUs, or processes on a CPU (one for each core is faster than threads, above all on a busy machine)"""
-    strategy: str = "auto"
-    """strategy of Lightning: auto or ddp"""
-    threads: int = 0
-    """threads of torch on a CPU for each process; 0 leaves them as they are"""
-    workers: int = 0
-    """loader processes"""
-    seed: int = 0
-    """seed of initial weights, draws and augmentation"""
-
-    def __post_init__(self) -> None:
-        if self.max_minutes is None and self.max_steps is None:
-            raise UsageError("NoBudget", "training needs an end: set max_minutes, max_steps or both")
-        if self.batch_size < 1 or not self.learning_rate > 0:
-            raise UsageError("FitConfig", "batch_size must be at least 1 and learning_rate positive")
 
 
 @dataclass(frozen=True)
@@ -119,6 +63,7 @@ def train_detector(
     model: IslandRCNNConfig,
     fit: FitConfig,
     resume: bool = False,
+    overwrite: bool = False,
     loggers: Sequence[Logger] = (),
     name: str = "island-rcnn",
 ) -> FittedDetector | None:
@@ -134,6 +79,8 @@ def train_detector(
         Folder of the run.
     resume
         Go on from the last checkpoint in ``output``.
+    overwrite
+        Replace the bundle and the checkpoints of another run in ``output``.
     loggers
         Loggers of Lightning besides the CSV file.
     name
@@ -141,23 +88,29 @@ def train_detector(
 
     Raises
     ------
+    UsageError
+        If ``output`` holds another run and neither ``resume`` nor ``overwrite`` is set, or the machine cannot do what
+        ``fit`` asks for.
     InputError
-        If data or checkpoint are missing.
+        If data or checkpoint are missing, or the data do not fit the network.
     ModelError
-        If the loss is not finite, or the bundle exists.
+        If the loss is not finite.
     """
-    folder, manifest = Path(output), read_manifest(data)
-    _check_channels(manifest, model, data)
+    folder, manifest = RunFolder(Path(output)), read_manifest(data)
+    folder.require_usable(resume=resume, overwrite=overwrite)
+    _check_data(manifest, model, data)
+    require_beam_reference(model, pixels_per_beam=manifest["configuration"]["pixels_per_beam"])
     if fit.threads:
         torch.set_num_threads(fit.threads)
     _quieten_lightning()
     lightning.seed_everything(fit.seed, workers=True, verbose=False)
+    trainer = build_trainer(folder, fit, loggers=loggers)
     module = _data_module(data, fit)
     architecture = balanced(model, class_counts(module.tiles("train")), beta=fit.balance_beta)
     task = DetectorTask(architecture, learning_rate=fit.learning_rate, weight_decay=fit.weight_decay)
-    trainer = build_trainer(folder, fit, loggers=loggers)
-    trainer.fit(task, module, ckpt_path=_checkpoint(folder) if resume else None, weights_only=False)
-    trainer.save_checkpoint(folder / "checkpoints" / LAST_CHECKPOINT, weights_only=False)
+    folder.prepare(overwrite=overwrite)
+    trainer.fit(task, module, ckpt_path=str(folder.last_checkpoint) if resume else None, weights_only=False)
+    trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
     if not trainer.is_global_zero:
         return None
     return finish(task.model, module, folder, fit=fit, manifest=manifest, steps=trainer.global_step, name=name)
@@ -175,15 +128,21 @@ def balanced(model: IslandRCNNConfig, counts: Sequence[int], *, beta: float) -> 
     return replace(model, class_weights=(1.0, *rescaled))
 
 
-def build_trainer(folder: Path, fit: FitConfig, *, loggers: Sequence[Logger] = ()) -> lightning.Trainer:
-    """Lightning's trainer with the callbacks of this package."""
+def build_trainer(folder: RunFolder, fit: FitConfig, *, loggers: Sequence[Logger] = ()) -> lightning.Trainer:
+    """Lightning's trainer with the callbacks of this package.
+
+    Raises
+    ------
+    UsageError
+        ``FitConfig`` if Lightning refuses the device, strategy or precision, or this machine lacks them.
+    """
     duration = datetime.timedelta(minutes=fit.max_minutes) if fit.max_minutes is not None else None
     timer = Timer(duration=duration, verbose=False)
     schedule = BudgetSchedule(
         timer, max_minutes=fit.max_minutes, max_steps=fit.max_steps, warmup_steps=fit.warmup_steps
     )
     checkpoint = ModelCheckpoint(
-        dirpath=folder / "checkpoints",
+        dirpath=folder.checkpoints,
         filename="periodic",
         train_time_interval=datetime.timedelta(minutes=fit.checkpoint_minutes),
         save_last=True,
@@ -191,29 +150,37 @@ def build_trainer(folder: Path, fit: FitConfig, *, loggers: Sequence[Logger] = (
     )
     average = AveragedWeights(decay=fit.average_decay)
     callbacks: list[Callback] = [timer, schedule, average, ProgressLines(schedule), checkpoint]
-    return lightning.Trainer(
-        accelerator=fit.accelerator,
-        devices=fit.devices,
-        strategy=fit.strategy,
-        sync_batchnorm=fit.devices > 1 and fit.accelerator != "cpu",  # there is none for CPUs
-        precision=fit.precision,
-        max_steps=fit.max_steps if fit.max_steps is not None else -1,
-        max_epochs=-1,
-        gradient_clip_val=fit.clip_norm,
-        callbacks=callbacks,
-        logger=[CSVLogger(folder, name="log", version=""), *loggers],
-        log_every_n_steps=10,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-    )
+    try:
+        return lightning.Trainer(
+            accelerator=fit.accelerator,
+            devices=fit.devices,
+            strategy=fit.strategy,
+            sync_batchnorm=fit.devices > 1 and fit.accelerator != "cpu",  # there is none for CPUs
+            precision=fit.precision,
+            max_steps=fit.max_steps if fit.max_steps is not None else -1,
+            max_epochs=-1,
+            gradient_clip_val=fit.clip_norm,
+            callbacks=callbacks,
+            logger=[CSVLogger(folder.path, name="log", version=""), *loggers],
+            log_every_n_steps=10,
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=folder.path,
+        )
+    except (ValueError, MisconfigurationException) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UsageError(
+            "FitConfig",
+            f"fit.accelerator {fit.accelerator}, fit.devices {fit.devices}, fit.strategy {fit.strategy} and "
+            f"fit.precision {fit.precision} cannot be used here ({reason}); choose others",
+        ) from error
 
 
 def finish(
     model: IslandRCNN,
     module: TileDataModule,
-    folder: Path,
+    folder: RunFolder,
     *,
     fit: FitConfig,
     manifest: dict[str, Any],
@@ -244,11 +211,10 @@ def finish(
         extractor={"finder": configuration["finder"], "seed_jitter": configuration["seed_jitter"]},
         metadata=metadata,
     )
-    bundle = folder / BUNDLE_FOLDER
-    digest = save_bundle(model, bundle, settings=settings, card=model_card(settings), overwrite=True)
-    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {bundle}", flush=True)
-    return FittedDetector(bundle=bundle, digest=digest, metrics=metrics)
+    digest = save_bundle(model, folder.bundle, settings=settings, card=model_card(settings), overwrite=True)
+    folder.metrics.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {folder.bundle}", flush=True)
+    return FittedDetector(bundle=folder.bundle, digest=digest, metrics=metrics)
 
 
 def calibrate(model: IslandRCNN, module: TileDataModule, *, fit: FitConfig) -> OperatingPoint:
@@ -289,12 +255,31 @@ def _data_module(data: Path | str, fit: FitConfig) -> TileDataModule:
     )
 
 
-def _check_channels(manifest: dict[str, Any], model: IslandRCNNConfig, data: Path | str) -> None:
+def _check_data(manifest: dict[str, Any], model: IslandRCNNConfig, data: Path | str) -> None:
+    """Channels and class numbers of the data are those of this version."""
     if tuple(manifest["channels"]) != CHANNEL_NAMES or model.in_channels != len(CHANNEL_NAMES):
         raise InputError(
             "ChannelsDiffer",
             f"{data} was prepared with the channels {', '.join(manifest['channels'])}, this version makes "
             f"{', '.join(CHANNEL_NAMES)} for {model.in_channels} inputs; prepare the data again",
+        )
+    if manifest["class_labels"] != CLASS_LABELS:
+        raise InputError("ClassesDiffer", f"{data} was prepared with other classes; prepare the data again")
+
+
+def require_beam_reference(model: IslandRCNNConfig, *, pixels_per_beam: float) -> None:
+    """Make sure that network and data count the beam in the same pixels.
+
+    Raises
+    ------
+    UsageError
+        ``BeamReference``.
+    """
+    if model.box_reference != pixels_per_beam:
+        raise UsageError(
+            "BeamReference",
+            f"model.box_reference ({model.box_reference:g}) must equal preparation.pixels_per_beam "
+            f"({pixels_per_beam:g}): both are the beam in pixels",
         )
 
 
@@ -302,10 +287,3 @@ def _quieten_lightning() -> None:
     """Its notes on hardware and its tips would drown the lines of progress."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning.*")
-
-
-def _checkpoint(folder: Path) -> str:
-    path = folder / "checkpoints" / LAST_CHECKPOINT
-    if not path.is_file():
-        raise InputError("NoCheckpoint", f"there is no {path} to resume from; start without --resume")
-    return str(path)

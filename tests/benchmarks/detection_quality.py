@@ -5,7 +5,7 @@
 Whole maps go through extraction, network and association, as in ``neanias-ml detect``; predicted instances are the
 catalogue's objects with the union of their islands as mask. They are matched one-to-one within each class at mask
 IoU 0.5. The classical rule is what the extraction alone can say: every island an object, compact or extended by
-its area. Intervals are 95 % bootstraps over fields.
+its flux. Intervals are 95 % bootstraps over fields.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from neanias_ml.simulation.config import random_config
 from neanias_ml.simulation.sky import SimulatedSky, simulate_sky
 
 TEST_SEED = 9_000_000
-"""First seed of the test fields; training and validation use seeds below."""
+"""First seed of the test fields: skies of their own, drawn apart from those of any training."""
 IOU = 0.5
 
 

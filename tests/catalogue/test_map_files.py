@@ -12,9 +12,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from neanias_ml.catalogue import map_files
-from neanias_ml.catalogue.map_files import ComponentModel, map_writers, row_strips
+from neanias_ml.catalogue.map_files import ComponentModel, map_header, map_writers, row_strips, write_map
 from neanias_ml.extraction.tables import ComponentTable, Extraction
-from neanias_ml.maps import RadioMap, Window
+from neanias_ml.maps import RadioMap, Window, read_map
 
 Painter = Callable[[RadioMap, ComponentTable], np.ndarray]
 
@@ -61,6 +61,34 @@ def test_maps_share_the_geometry_of_the_input(extraction: Extraction, tmp_path: 
         assert header["BMAJ"] == pytest.approx(10 / 3600) and header["BPA"] == pytest.approx(30.0)
         assert header["FREQ"] == 1.4e9
         assert header.get("BUNIT") == (None if name == "islands.fits" else "Jy/beam")
+
+
+FRAMES = {
+    "icrs": ("RA---SIN", "DEC--SIN", {"RADESYS": "ICRS"}),
+    "j2000": ("RA---SIN", "DEC--SIN", {"RADESYS": "FK5", "EQUINOX": 2000.0}),
+    "galactic": ("GLON-SIN", "GLAT-SIN", {}),
+    "b1950": ("RA---SIN", "DEC--SIN", {"RADESYS": "FK4", "EQUINOX": 1950.0}),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("angle", [-25.0, 30.0])
+def test_written_beam_reads_back(frame: str, angle: float, tmp_path: Path) -> None:
+    """A map written beside the geometry of any frame says the beam of the map that it was made from."""
+    longitude, latitude, further = FRAMES[frame]
+    cards = {
+        "CTYPE1": longitude, "CTYPE2": latitude, "CRVAL1": 150.0, "CRVAL2": -60.0, "CRPIX1": 24.5, "CRPIX2": 16.5,
+        "CDELT1": -0.0005, "CDELT2": 0.0005, "BMAJ": 0.004, "BMIN": 0.002, "BPA": angle, "BUNIT": "Jy/beam",
+    } | further  # fmt: skip
+    pixels = np.random.default_rng(0).normal(size=(32, 48)).astype(np.float32)
+    fits.PrimaryHDU(pixels, fits.Header(cards)).writeto(tmp_path / "input.fits")
+    radio_map = read_map(tmp_path / "input.fits")
+    header = map_header(radio_map, integer=False, content="the same", software="neanias_ml 1")
+    write_map(radio_map.read, header, tmp_path / "output.fits")
+    assert header["BPA"] % 180 == pytest.approx(angle % 180, abs=1e-6)
+    again = read_map(tmp_path / "output.fits")
+    assert again.beam.position_angle % 180 == pytest.approx(radio_map.beam.position_angle % 180, abs=1e-6)
+    np.testing.assert_allclose(again.beam_covariance, radio_map.beam_covariance, rtol=1e-6)
 
 
 def test_contents_of_the_maps(extraction: Extraction, tmp_path: Path) -> None:

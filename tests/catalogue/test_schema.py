@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from neanias_ml.catalogue.schema import COMPONENTS, ISLANDS, OBJECTS, TABLES, Ta
 from neanias_ml.catalogue.wording import FILES, MAP_FLAGS, SOURCE_FLAGS, explain_map_flag
 from neanias_ml.extraction.tables import SourceFlag
 from neanias_ml.inference.objects import ObjectTable
+from neanias_ml.maps import read_map
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "catalogue.md"
 PROMISED = {
@@ -69,6 +71,16 @@ def test_documentation_is_up_to_date() -> None:
 def test_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks"):
         updated_page("# no markers here")
+
+
+def test_flags_of_maps_are_those_that_reading_can_give() -> None:
+    """The flags that `read_map` documents, and the one that the check of the pixels adds."""
+    assert read_map.__doc__ is not None
+    returns = read_map.__doc__.partition("Returns")[2].partition("Raises")[0]
+    names = set(re.findall(r"``([A-Z]\w+)``", returns))
+    assert set(MAP_FLAGS) == names | {"NonFinite"}
+    assert "MJY/BEAM" in explain_map_flag("UnitCaseAssumed") and "mJy/beam" in explain_map_flag("UnitCaseAssumed")
+    assert "CASA" not in explain_map_flag("BeamFromHistory")
 
 
 def test_every_flag_and_file_is_explained() -> None:

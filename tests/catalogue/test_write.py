@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,9 @@ import pytest
 from astropy.table import QTable
 from regions import Regions
 
-from neanias_ml.catalogue import OutputDirectory, RunRecord, write_catalogue
+from neanias_ml.catalogue import OutputDirectory, RunRecord, write, write_catalogue
 from neanias_ml.catalogue.manifest import peak_memory, plain
+from neanias_ml.catalogue.write import refuse_input_as_output
 from neanias_ml.errors import UsageError
 from neanias_ml.extraction import SourceFinder
 from neanias_ml.extraction.tables import Extraction
@@ -126,6 +128,56 @@ def test_input_is_never_overwritten(extraction: Extraction, tmp_path: Path) -> N
             overwrite=True,
         )
     assert caught.value.code == "InputIsOutput" and precious.read_text() == "input"
+
+
+@pytest.mark.parametrize("target", ["residual.fits", "run.json"])
+def test_links_do_not_hide_that_the_input_is_an_output(target: str, tmp_path: Path) -> None:
+    """The input under another name, the output folder under another name, and an output that leads to the input."""
+    results, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    results.mkdir()
+    elsewhere.mkdir()
+    (results / target).write_text("input")
+    (elsewhere / "map.fits").symlink_to(results / target)
+    (tmp_path / "alias").symlink_to(results)
+    (elsewhere / target).symlink_to(results / target)
+    for path, folder in (
+        (elsewhere / "map.fits", results),
+        (results / target, tmp_path / "alias"),
+        (elsewhere / "map.fits", tmp_path / "alias"),
+        (elsewhere / target, elsewhere),
+    ):
+        with pytest.raises(UsageError, match="would overwrite the input") as caught:
+            refuse_input_as_output(path, folder)
+        assert caught.value.code == "InputIsOutput"
+
+
+def test_other_inputs_may_stand_beside_the_results(tmp_path: Path) -> None:
+    for name in ("map.fits", "residual.fits"):
+        (tmp_path / name).write_text("input")
+    refuse_input_as_output(tmp_path / "map.fits", tmp_path)
+    refuse_input_as_output(tmp_path / "map.fits", tmp_path / "new")
+    refuse_input_as_output(tmp_path / "missing.fits", tmp_path)
+
+
+def test_linked_input_survives_a_run(extraction: Extraction, tmp_path: Path) -> None:
+    (tmp_path / "residual.fits").write_text("input")
+    link = tmp_path / "map.fits"
+    link.symlink_to("residual.fits")
+    radio_map = dataclasses.replace(extraction.radio_map, source=MapSource(link))
+    mapped = dataclasses.replace(extraction, radio_map=radio_map)
+    with pytest.raises(UsageError, match="would overwrite the input"):
+        write_catalogue(tmp_path, extraction=mapped, catalogue=None, run=RunRecord(), overwrite=True)
+    assert link.read_text() == "input"
+
+
+def test_parquet_without_pyarrow_is_refused_before_anything_is_written(
+    extraction: Extraction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr(write, "build_tables", lambda *_, **__: pytest.fail("work was done before the refusal"))
+    with pytest.raises(UsageError, match=r"pip install 'neanias_ml\[parquet\]'"):
+        write_catalogue(tmp_path / "out", extraction=extraction, catalogue=None, run=RunRecord(), parquet=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_empty_catalogue_has_all_files(

@@ -19,7 +19,7 @@ from astropy.table import QTable, Table
 from neanias_ml.catalogue.schema import TABLES
 from neanias_ml.catalogue.tables import CatalogueTables, build_tables, provenance_facts
 from neanias_ml.catalogue.text import ascii_printable, printable
-from neanias_ml.catalogue.writers import parquet_names, write_ecsv, write_parquet, write_votable
+from neanias_ml.catalogue.writers import parquet_names, require_parquet, write_ecsv, write_parquet, write_votable
 from neanias_ml.extraction.tables import Extraction
 from neanias_ml.inference.objects import ObjectCatalogue
 from neanias_ml.maps import MapSource
@@ -128,9 +128,11 @@ def test_missing_pyarrow_is_explained(extraction: Extraction, tmp_path: Path, mo
     from neanias_ml.errors import UsageError
 
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(UsageError, match=r"pip install 'neanias_ml\[parquet\]'") as caught:
-        write_parquet(build_tables(extraction).islands, tmp_path / "x.parquet")
-    assert caught.value.code == "PyarrowMissing"
+    table = build_tables(extraction).islands
+    for action in (require_parquet, lambda: write_parquet(table, tmp_path / "x.parquet")):
+        with pytest.raises(UsageError, match=r"pip install 'neanias_ml\[parquet\]'") as caught:
+            action()
+        assert caught.value.code == "PyarrowMissing"
 
 
 def test_printable_text() -> None:

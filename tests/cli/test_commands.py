@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
+from astropy.io import fits
 from astropy.table import QTable, Table
 
 from neanias_ml.cli import progress as progress_module
@@ -76,6 +77,8 @@ def test_print_config_is_a_config(run, map_file, tmp_path):
         (["extract", "MAP", "-o", "OUT", "--beam", "5", "4", "3", "2"], 2, "beam"),
         (["detect", "MAP", "-o", "OUT", "--model", "nowhere"], 5, "nowhere"),
         (["detect", "MAP", "-o", "OUT", "--device", "toaster"], 2, "toaster"),
+        (["detect", "MAP", "-o", "OUT", "--association-threshold", "7"], 2, "threshold"),
+        (["extract", "MAP", "-o", "OUT", "--finder.background.mesh_beams=-1"], 2, "mesh_beams"),
     ],
 )
 def test_usage_errors(run, map_file, tmp_path, words, code, text):
@@ -179,3 +182,13 @@ def test_progress_is_silent_when_quiet():
     terminal = Terminal()
     ProgressLine(quiet=True, stream=terminal)("network", 1, 1)
     assert terminal.text == ""
+
+
+def test_infinite_pixels_are_told(run, map_file, tmp_path):
+    with fits.open(map_file) as hdus:
+        hdus[0].data[3, 3] = np.inf
+        hdus.writeto(tmp_path / "infinite.fits")
+    code, out, err = run("extract", tmp_path / "infinite.fits", "-o", tmp_path / "out")
+    assert code == 0, err
+    assert "NonFinite" in out
+    assert "NonFinite" in json.loads((tmp_path / "out" / "run.json").read_text())["flags"]

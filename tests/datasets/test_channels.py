@@ -10,7 +10,7 @@ from scipy import ndimage
 from neanias_ml.datasets.channels import (
     CHANNEL_NAMES,
     channels_from_significance,
-    make_channels,
+    significance,
     smooth_significance,
     smoothing_radius,
 )
@@ -24,11 +24,16 @@ def correlated_noise(rng, shape):
     return (noise / noise.std()).astype(np.float32)
 
 
+def make_channels(pixels, background, noise, support):
+    """Channels of a whole map."""
+    return channels_from_significance(significance(pixels, background, noise), support, beam_fwhm_pixels=BEAM)
+
+
 def test_channel_values_follow_their_definition():
     pixels = np.array([[2.0, -14.0, 100.0, np.nan]], dtype=np.float32)
     background, noise = np.full((1, 4), 1.0, np.float32), np.full((1, 4), 0.5, np.float32)
     support = np.array([[False, False, True, True]])
-    channels = make_channels(pixels, background, noise, support, beam_fwhm_pixels=BEAM)
+    channels = make_channels(pixels, background, noise, support)
     snr = np.array([2.0, -30.0, 198.0])
     assert channels.shape == (len(CHANNEL_NAMES), 1, 4) and channels.dtype == np.float32
     np.testing.assert_allclose(channels[0, 0], [2 / 30, -5 / 30, 1.0, 0.0], rtol=1e-6)
@@ -43,9 +48,9 @@ def test_scaling_map_and_noise_together_changes_nothing():
     pixels = correlated_noise(rng, (64, 64))
     one = np.ones_like(pixels)
     support = pixels > 2
-    reference = make_channels(pixels, one * 0.5, one, support, beam_fwhm_pixels=BEAM)
+    reference = make_channels(pixels, one * 0.5, one, support)
     factor = np.float32(2.0**-17)
-    scaled = make_channels(pixels * factor, one * 0.5 * factor, one * factor, support, beam_fwhm_pixels=BEAM)
+    scaled = make_channels(pixels * factor, one * 0.5 * factor, one * factor, support)
     np.testing.assert_array_equal(reference, scaled)
 
 

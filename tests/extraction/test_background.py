@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neanias_ml.errors import InputError
+from neanias_ml.errors import InputError, UsageError
 from neanias_ml.extraction.background import (
     BackgroundConfig,
     NoiseModel,
@@ -121,3 +121,17 @@ def test_finer_mesh_follows_finer_structure():
         for beams in (30, 8)
     ]
     assert deviations[1] < 0.6 * deviations[0]
+
+
+def test_noise_of_a_strip_narrower_than_a_cell_follows_its_gradient():
+    rng = np.random.default_rng(11)
+    truth = np.linspace(1.0, 4.0, 1200)[None, :]
+    strip = correlated_noise((64, 1200), rng)[:11] * truth
+    _, noise = estimate_noise(make_map(strip)).evaluate()
+    assert noise[:, :100].mean() < 1.6 and noise[:, -100:].mean() > 3.0
+
+
+@pytest.mark.parametrize("setting", [{"mesh_beams": -1.0}, {"mask_seed": 1.0}, {"max_iterations": -1}])
+def test_settings_are_checked(setting):
+    with pytest.raises(UsageError):
+        BackgroundConfig(**setting)

@@ -136,3 +136,30 @@ def test_progress_tells_stages_in_order():
 def test_thresholds_are_checked():
     with pytest.raises(UsageError, match="merge threshold"):
         FinderConfig(seed_threshold=2.0, merge_threshold=3.0)
+
+
+def test_upper_limits_are_positive_and_cover_the_truth():
+    radio_map, _ = make_sky(12, n_sources=25, snr=(8, 40))
+    components = SourceFinder()(radio_map).components
+    limited = (components.flags & SourceFlag.SIZE_UPPER_LIMIT) > 0
+    assert limited.any()
+    assert (components.dc_major[limited] > 0).all() and (components.dc_minor[limited] > 0).all()
+    assert (components.dc_minor <= components.dc_major).all()
+
+
+def test_resolved_along_one_axis_only():
+    """A source that is long in one direction and has no width: its minor axis is a flagged limit or tiny."""
+    shape = (128, 128)
+    flat = make_map(np.zeros(shape))
+    line = flat.covariance_to_pixels(64, 64, major=25 / 3600, minor=1e-6, position_angle=60.0)
+    narrow = []
+    for seed in range(6):
+        noise = 1e-3 * correlated_noise(shape, np.random.default_rng(seed))
+        pixels = noise + 0.1 * gaussian(shape, 64, 64, line + flat.beam_covariance)
+        components = SourceFinder()(make_map(pixels)).components
+        best = int(np.argmax(components.snr))
+        assert components.dc_major[best] == pytest.approx(25, rel=0.1)
+        flagged = bool(components.flags[best] & SourceFlag.MINOR_UPPER_LIMIT)
+        assert 0 < components.dc_minor[best] < 8
+        narrow.append(flagged)
+    assert any(narrow) and not all(narrow)

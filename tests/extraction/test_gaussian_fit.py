@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
+from neanias_ml.extraction import SourceFinder
+from neanias_ml.extraction.components import MAX_FIT_PIXELS, FitContext, fit_island
 from neanias_ml.extraction.gaussian_fit import (
     covariance_of,
     fit_gaussians,
@@ -10,7 +12,7 @@ from neanias_ml.extraction.gaussian_fit import (
     starting_parameters,
 )
 from neanias_ml.extraction.peaks import find_peaks
-from tests.conftest import correlated_noise, gaussian, round_covariance
+from tests.conftest import correlated_noise, gaussian, make_map, round_covariance
 
 BEAM = round_covariance(5.0)
 
@@ -85,3 +87,23 @@ def test_a_plateau_is_one_peak():
     image = np.zeros((9, 9))
     image[3:6, 3:6] = 10.0
     assert len(find_peaks(image, image > 0, threshold=5.0)) == 1
+
+
+def test_errors_of_a_thinned_island_describe_the_scatter():
+    """An island with more pixels than are fitted: quoted errors must not grow with the thinning."""
+    rng = np.random.default_rng(5)
+    shape = round_covariance(40.0)
+    source = 40.0 * gaussian((200, 200), 100.3, 99.6, shape)
+    pulls = []
+    for _ in range(12):
+        radio_map = make_map(source + correlated_noise((200, 200), rng))
+        background, noise = np.zeros((200, 200), np.float32), np.ones((200, 200), np.float32)
+        islands = SourceFinder().find_islands(radio_map, background=background, noise=noise)
+        row = int(np.argmax(islands.table.n_pixels))
+        assert islands.table.n_pixels[row] > MAX_FIT_PIXELS
+        context = FitContext(radio_map, islands.labels, background, islands.table, 5.0)
+        (component,) = fit_island(context, row=row)
+        truth = np.array([np.log(40.0), 100.3, 99.6])
+        pulls.append((component.parameters[:3] - truth) / np.sqrt(np.diag(component.errors)[:3]))
+    spread = np.sqrt(np.mean(np.square(pulls)))
+    assert 0.6 < spread < 1.6

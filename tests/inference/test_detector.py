@@ -92,7 +92,7 @@ def test_below_the_threshold_islands_stay_alone(joining, extraction):
     assert np.isnan(catalogue.objects.association_probability).all()
 
 
-def test_islands_in_blank_surroundings_do_not_depend_on_far_pixels(bundle, extraction):
+def test_a_window_does_not_depend_on_far_pixels(bundle, extraction):
     """A window sees its own surroundings only: changing the map far away changes nothing in it."""
     grid = ResampledGrid.of(extraction.radio_map)
     windows = plan_windows(extraction.islands.table, grid, window_size=128)
@@ -100,10 +100,7 @@ def test_islands_in_blank_surroundings_do_not_depend_on_far_pixels(bundle, extra
     before = predict_window(extraction, grid, corner, bundle=bundle)
     pixels = extraction.radio_map.data.copy()
     pixels[-20:, -20:] = np.nan
-    labels = extraction.islands.labels
-    keep = ~np.isin(extraction.islands.table.island_id, np.unique(labels[-20:, -20:]))
     changed = type(extraction)(make_map(pixels), extraction.noise, extraction.islands, extraction.components)
-    assert keep.any()
     after = predict_window(changed, grid, corner, bundle=bundle)
     np.testing.assert_array_equal(before.probabilities, after.probabilities)
 

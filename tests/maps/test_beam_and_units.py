@@ -153,7 +153,7 @@ def test_flux_units_per_beam(tmp_path, unit):
     radio_map = open_map(tmp_path, BUNIT=unit, data=data)
     np.testing.assert_allclose(radio_map.data, data * PER_BEAM[unit], rtol=2e-6)
     assert radio_map.original_unit == unit.strip()
-    assert radio_map.flags == (("UnitAssumed",) if unit == "MJY/BEAM" else ())
+    assert radio_map.flags == (("UnitCaseAssumed",) if unit == "MJY/BEAM" else ())
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("K", 1.0), ("mK", 1e-3), ("Kelvin", 1.0), ("K (Tb)", 1.0)])

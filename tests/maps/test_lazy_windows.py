@@ -107,8 +107,8 @@ def test_a_gzipped_map_is_inflated_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(gzip_files, "_inflated_chunks", counting)
     radio_map = read_map(path)
-    for tile in tile_grid(SHAPE, core=16):
-        radio_map.read(tile.core)
+    for window in tile_grid(SHAPE, size=16):
+        radio_map.read(window)
     assert len(count) == 1
     path.write_bytes(gzip.compress(write_fits(tmp_path / "map.fits", 2 * gaussian_sky(), sky_cards()).read_bytes()))
     np.testing.assert_allclose(read_map(path).data, 2 * gaussian_sky(), rtol=1e-6)

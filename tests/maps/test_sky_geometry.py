@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -275,9 +276,23 @@ def test_sky_frame_refuses_axes_that_do_not_match_the_pixels(types):
         SkyFrame(wcs, shape=(10, 10))
 
 
-def test_map_without_sky_says_why_in_the_log(tmp_path, caplog):
-    open_map(tmp_path, sky_cards(CTYPE1="RA---QQQ", CTYPE2="DEC--QQQ"))
-    assert "no sky positions" in caplog.text and "map.fits" in caplog.text
+WHY_NO_SKY = {
+    "unknown projection": r"Unrecognized projection code \(QQQ in CTYPE1\)",
+    "beyond the pole": "No valid solution for latp",
+    "no reference": "CRVAL1 is missing",
+    "unit as CTYPE": "CTYPE 'Jy/beam', '' are not a pair of celestial axes",
+}
+
+
+@pytest.mark.parametrize("name", WHY_NO_SKY)
+def test_map_without_sky_says_why_in_a_note(tmp_path, name):
+    (note,) = open_map(tmp_path, sky_cards(**BROKEN[name][0])).notes
+    assert re.search(f"^The map gets no sky positions: .*{WHY_NO_SKY[name]}", note) and note.endswith(".")
+    assert "wcslib" not in note and "\n" not in note
+
+
+def test_map_with_sky_has_no_note(tmp_path):
+    assert open_map(tmp_path, sky_cards()).notes == ()
 
 
 def test_sky_frame_of_a_wcs_with_cd_matrix_can_be_pickled():

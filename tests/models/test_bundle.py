@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.errors import ModelError
 from neanias_ml.models import weights
 from neanias_ml.models.bundle import bundle_digest, load_bundle, save_bundle, verify_bundle, write_digests
@@ -17,11 +18,21 @@ from neanias_ml.models.settings import BundleSettings, settings_from_json, setti
 from tests.models.tiles import tiny_model, two_blobs
 
 
+def small_detector(**changes):
+    return tiny_model(in_channels=len(CHANNEL_NAMES), **changes)
+
+
+def two_sources():
+    """Image (5, 64, 64) and boxes."""
+    image, target = two_blobs()
+    return image[[0, 1, 1, 0, 0]], target["boxes"]
+
+
 def make_settings(model, **changes):
     values = {
         "architecture": model.config,
         "pixels_per_beam": 6.0,
-        "channels": ("snr", "asinh"),
+        "channels": CHANNEL_NAMES,
         "window_size": 64,
         "operating_point": OperatingPoint(class_temperature=1.7, score_thresholds=(0.1, 0.2, 0.3, 0.4, 0.5)),
         "extractor": {"seed_sigma": 5.0, "merge_sigma": 2.5},
@@ -32,7 +43,7 @@ def make_settings(model, **changes):
 
 @pytest.fixture(scope="module")
 def model():
-    return tiny_model().eval()
+    return small_detector().eval()
 
 
 @pytest.fixture
@@ -53,9 +64,9 @@ def test_round_trip_gives_identical_predictions(bundle, model):
     assert loaded.settings == make_settings(model)
     assert loaded.digest == bundle_digest(bundle) == hashlib.sha256((bundle / "DIGESTS").read_bytes()).hexdigest()
     assert not loaded.model.training
-    image, target = two_blobs()
+    image, boxes = two_sources()
     model.operating_point = loaded.settings.operating_point
-    before, after = (net.predict(image[None], [target["boxes"]])[0] for net in (model, loaded.model))
+    before, after = (net.predict(image[None], [boxes])[0] for net in (model, loaded.model))
     for field in dataclasses.fields(before):
         expected = getattr(before, field.name)
         same = torch.equal(expected, getattr(after, field.name)) if torch.is_tensor(expected) else True
@@ -68,9 +79,9 @@ def test_half_precision_is_half_the_size_and_nearly_the_same(tmp_path, bundle, m
     folders = (tmp_path / "half", bundle)
     sizes = [sum(path.stat().st_size for path in folder.glob("*.safetensors")) for folder in folders]
     assert sizes[0] == pytest.approx(sizes[1] / 2, rel=0.02)
-    image, target = two_blobs()
+    image, boxes = two_sources()
     loaded = [load_bundle(folder).model for folder in folders]
-    half, full = (net.predict(image[None], [target["boxes"]])[0] for net in loaded)
+    half, full = (net.predict(image[None], [boxes])[0] for net in loaded)
     torch.testing.assert_close(half.readout_probabilities, full.readout_probabilities, rtol=0, atol=2e-3)
     state = loaded[0].state_dict()
     assert all(not value.is_floating_point() or value.dtype == torch.float32 for value in state.values())
@@ -136,7 +147,9 @@ def test_digests_cannot_point_outside(bundle, name):
 def test_missing_folder_names_the_remedy(tmp_path):
     error = refused(load_bundle, tmp_path / "nowhere")
     assert error.code == "BundleMissing"
-    assert "models pull" in error.message
+    for remedy in ("--model FOLDER", "config.json", "train/README.md"):
+        assert remedy in error.message
+    assert "models pull" not in error.message
 
 
 @pytest.mark.parametrize("name", ["model.pt", "last.ckpt", "weights.PTH"])
@@ -149,7 +162,7 @@ def test_pickles_are_refused(tmp_path, model, name):
 
 
 def test_nan_weights_are_neither_written_nor_read(tmp_path, bundle):
-    broken = tiny_model()
+    broken = small_detector()
     broken.region_head.deltas.weight.data[0, 0] = float("nan")
     error = refused(save_bundle, broken, tmp_path / "broken", settings=make_settings(broken), card="")
     assert error.code == "WeightsNotFinite" and "deltas" in error.message
@@ -166,6 +179,16 @@ def test_nan_weights_are_neither_written_nor_read(tmp_path, bundle):
 def test_too_large_for_half_precision_is_noticed(tmp_path):
     error = refused(weights.save_weights, {"a": torch.full((2, 2), 1e6)}, tmp_path)
     assert error.code == "WeightsNotFinite"
+
+
+@pytest.mark.parametrize("order", [[1, 0, 2, 3, 4], [0, 1, 2, 3, 3]])
+def test_other_channels_than_this_version_makes_are_refused(tmp_path, model, order):
+    """Another order, or a name that is not made."""
+    channels = tuple(CHANNEL_NAMES[index] for index in order)
+    save_bundle(model, tmp_path / "other", settings=make_settings(model, channels=channels), card="")
+    error = refused(load_bundle, tmp_path / "other")
+    assert error.code == "ChannelsDiffer" and error.exit_code == 5
+    assert ", ".join(channels) in error.message and ", ".join(CHANNEL_NAMES) in error.message
 
 
 def test_weights_of_another_architecture(bundle):
@@ -198,6 +221,8 @@ def edited(settings, edit):
         (lambda d: d.update(pixels_per_beam=True), "ConfigInvalid"),
         (lambda d: d.update(window_size=64.5), "ConfigInvalid"),
         (lambda d: d.update(window_size=0), "ConfigInvalid"),
+        (lambda d: d.update(window_size=-64), "ConfigInvalid"),
+        (lambda d: d.update(window_size=100), "ConfigInvalid"),
         (lambda d: d.update(channels=["snr"]), "ConfigInvalid"),
         (lambda d: d.update(channels="snr"), "ConfigInvalid"),
         (lambda d: d.update(classes=["cat"]), "ConfigInvalid"),
@@ -235,7 +260,7 @@ def test_existing_folders_are_kept_unless_asked(bundle, model, tmp_path):
 
 
 def test_model_and_settings_must_agree(tmp_path, model):
-    other = tiny_model(head_features=64)
+    other = small_detector(head_features=64)
     error = refused(save_bundle, other, tmp_path / "x", settings=make_settings(model), card="")
     assert error.code == "ConfigInvalid"
 

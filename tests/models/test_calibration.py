@@ -8,12 +8,9 @@ from neanias_ml.errors import ModelError
 from neanias_ml.models.calibration import (
     MIN_TEMPERATURE,
     OperatingPoint,
-    apply_binary_temperature,
-    apply_class_temperature,
     best_f1_threshold,
     fit_binary_temperature,
     fit_class_temperature,
-    reliability_threshold,
 )
 
 
@@ -40,7 +37,7 @@ def test_injected_binary_temperature_is_found_and_calibrates(temperature):
     truth = rng.uniform(size=20000) < expit(logits)
     found = fit_binary_temperature(logits * temperature, truth)
     assert found == pytest.approx(temperature, rel=0.05)
-    calibrated = apply_binary_temperature(logits * temperature, found)
+    calibrated = expit(logits * temperature / found)
     band = (calibrated > 0.6) & (calibrated < 0.8)
     assert truth[band].mean() == pytest.approx(calibrated[band].mean(), abs=0.03)
 
@@ -48,11 +45,6 @@ def test_injected_binary_temperature_is_found_and_calibrates(temperature):
 def test_separable_data_stop_at_the_bound():
     logits = np.array([[0.2, -0.2], [-0.2, 0.2]])
     assert fit_class_temperature(logits, np.array([0, 1])) == pytest.approx(MIN_TEMPERATURE, rel=0.05)
-
-
-def test_temperature_one_changes_nothing():
-    logits = np.array([[1.0, 2.0, 0.5]])
-    np.testing.assert_allclose(apply_class_temperature(logits, 1.0), softmax(logits, axis=1))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +57,7 @@ def test_useless_data_are_refused(logits, labels):
     assert caught.value.code == "CalibrationDataInvalid"
 
 
-def test_thresholds_against_a_search_over_all():
+def test_threshold_against_a_search_over_all():
     rng = np.random.default_rng(4)
     scores = np.round(rng.uniform(size=200), 2)
     correct = rng.uniform(size=200) < scores
@@ -77,15 +69,10 @@ def test_thresholds_against_a_search_over_all():
 
     best = best_f1_threshold(scores, correct, n_true=n_true)
     assert f1(best) == pytest.approx(max(f1(value) for value in np.unique(scores)))
-    reliable = reliability_threshold(scores, correct, target=0.9)
-    passing = [value for value in np.unique(scores) if correct[scores >= value].mean() >= 0.9]
-    assert reliable == min(passing)
 
 
-def test_thresholds_without_detections():
+def test_threshold_without_detections():
     assert best_f1_threshold(np.array([]), np.array([]), n_true=3) == 1.0
-    assert reliability_threshold(np.array([]), np.array([])) == 1.0
-    assert reliability_threshold(np.array([0.9]), np.array([False])) == 1.0
 
 
 @pytest.mark.parametrize(

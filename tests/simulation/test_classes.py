@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from neanias_ml.datasets import observed_truth
 from neanias_ml.models.classes import CLASS_NAMES
-from neanias_ml.simulation import random_config, simulate_sky
+from neanias_ml.simulation import labels, random_config, simulate_sky, truth
 from neanias_ml.simulation.labels import island_labels, spurious_labels
 from neanias_ml.simulation.shapes import Site, double
 from neanias_ml.simulation.sources import render
@@ -183,3 +184,9 @@ def test_labels_and_tables_agree_in_random_fields(seed):
     assert np.all((objects.n_islands >= 2) == (objects.class_name == "extended-multisland"))
     for number, owner in zip(islands.island_id, islands.object_id, strict=True):
         assert owner in labels[island_map == number]
+
+
+def test_training_truth_has_the_limits_of_the_simulation():
+    assert observed_truth.MASK_SNR == labels.MASK_SNR == 2.6
+    assert observed_truth.MAX_POLLUTION == truth.MAX_POLLUTION == 0.3
+    assert observed_truth.COMPACT_LIMIT == truth.COMPACT_LIMIT == 1.0

@@ -11,7 +11,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from neanias_ml.errors import InputError
-from neanias_ml.simulation import SkyConfig, random_config, read_truth, simulate_sky, write_simulation
+from neanias_ml.simulation import SkyConfig, files, random_config, read_truth, simulate_sky, write_simulation
+from neanias_ml.simulation.files import field_files
 
 
 @pytest.fixture(scope="module")
@@ -74,18 +75,47 @@ def test_truth_maps_are_written_on_request_only(sky, tmp_path):
     assert np.array_equal(fits.getdata(tmp_path / "all" / "truth_rms.fits"), sky.rms)
 
 
-def test_a_failed_write_leaves_the_earlier_file(sky, tmp_path, monkeypatch):
-    write_simulation(sky, tmp_path)
-    before = (tmp_path / "map.fits").read_bytes()
+def test_an_earlier_field_is_replaced_as_a_whole(sky, tmp_path):
+    earlier = write_simulation(dataclasses.replace(sky, seed=5), tmp_path, truth_maps=True)
+    (tmp_path / "notes.txt").write_text("mine")
+    later = write_simulation(sky, tmp_path)
+    assert [path.name for path in earlier] == field_files()
+    assert [path.name for path in later] == field_files(truth_maps=False)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in later} | {"notes.txt"}
+    assert json.loads((tmp_path / "truth.json").read_text())["seed"] == sky.seed
 
-    def full_disk(self, content):
-        raise OSError("no space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
-    with pytest.raises(OSError, match="no space"):
-        write_simulation(sky, tmp_path)
-    assert (tmp_path / "map.fits").read_bytes() == before
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+@pytest.mark.parametrize("stop", [OSError("no space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("after", range(9))
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_write_that_stops_anywhere_leaves_what_was_there(sky, tmp_path, monkeypatch, earlier, after, stop):
+    if earlier:
+        write_simulation(sky, tmp_path / "field")
+    before = {path: path.read_bytes() for path in tmp_path.glob("**/*") if path.is_file()}
+    _stop_writing(monkeypatch, stop, after=after)
+    with pytest.raises(type(stop)):
+        write_simulation(dataclasses.replace(sky, seed=5), tmp_path / "field", truth_maps=True)
+    assert {path: path.read_bytes() for path in tmp_path.glob("**/*") if path.is_file()} == before
+    assert len(list(tmp_path.glob("**/*"))) == (7 if earlier else 0)
+
+
+def _stop_writing(monkeypatch, stop, *, after):
+    """Let ``after`` files be written and raise at the next one."""
+    count = 0
+
+    def counted(write):
+        def wrapped(*arguments, **options):
+            nonlocal count
+            if count == after:
+                raise stop
+            count += 1
+            return write(*arguments, **options)
+
+        return wrapped
+
+    for name in ("_write_hdus", "_write_table"):
+        function = getattr(files, name)
+        monkeypatch.setattr(files, name, counted(function))
 
 
 def test_missing_truth_is_an_input_error(sky, tmp_path):

@@ -13,7 +13,7 @@ from neanias_ml.simulation import LAYOUTS
 from neanias_ml.simulation.artefacts import sidelobe_artefacts
 from neanias_ml.simulation.interferometer import antenna_layout, dirty_beam, grid_visibilities, observe
 from neanias_ml.simulation.sky import sky_beam, sky_wcs
-from tests.simulation.makers import RMS, gaussians, point, quiet
+from tests.simulation.makers import RMS, field, gaussians, point, quiet
 
 
 def setup(layout="vla", **changes):
@@ -151,3 +151,29 @@ def test_culprits_are_named_where_they_dominate():
     found = artefacts(config, beam, coverage, [point(30.0, 30.0, 800), point(100.0, 100.0, 800)])
     assert found.culprit[28, 34] == 1
     assert found.culprit[103, 96] == 2
+
+
+def test_a_source_too_far_outside_leaves_nothing_and_a_near_one_something():
+    # stamps of a field of 128 pixels reach 128 pixels from their source
+    config, beam, coverage = setup(clean_depth=0.2)
+    for place in ((-129.0, 64.0), (64.0, 260.0), (-500.0, 900.0)):
+        found = artefacts(config, beam, coverage, [point(*place, 5000)])
+        assert not found.image.any() and not found.culprit.any()
+    near = artefacts(config, beam, coverage, [point(-20.0, 64.0, 5000), point(-500.0, 64.0, 5000)])
+    assert near.image.any() and set(np.unique(near.culprit)) <= {0, 1}
+
+
+def test_a_field_with_a_source_too_far_outside_is_the_field_without_it():
+    faults = {"clean_depth": 0.2, "gain_amplitude_error": 0.02}
+    sky = field(point(-300.0, 60.0, 5000), point(60.0, 60.0, 20), **faults)
+    assert not sky.artefact.any()
+    assert list(sky.truth.objects.visible) == [False, True]
+    assert np.array_equal(sky.radio_map.data, field(point(60.0, 60.0, 20), **faults).radio_map.data)
+
+
+def test_sidelobes_taper_off_within_1024_pixels_in_a_large_map():
+    config, beam, coverage = setup(size=1300, clean_depth=0.2)
+    image = artefacts(config, beam, coverage, [point(50.0, 60.0, 5000)]).image
+    assert not image[60 + 1024 :].any() and not image[:, 50 + 1024 :].any()
+    inner, outer = np.std(image[60:660, 660:664]), np.std(image[60:660, 1040:1070])
+    assert 0 < outer < 0.02 * inner

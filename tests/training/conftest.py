@@ -9,6 +9,7 @@ import torch
 from neanias_ml.datasets.channels import CHANNEL_NAMES, channels_from_significance
 from neanias_ml.datasets.shards import write_shard
 from neanias_ml.datasets.tiles import IGNORED, PreparedTile, label_boxes
+from neanias_ml.models.classes import CLASS_LABELS
 from neanias_ml.models.config import IslandRCNNConfig
 
 SIZE = 64
@@ -53,6 +54,7 @@ def prepared_folder(tmp_path_factory):
     document = {
         "configuration": {"pixels_per_beam": 6.0, "tile_size": SIZE, "finder": {}, "seed_jitter": [4.5, 6.0]},
         "channels": list(CHANNEL_NAMES),
+        "class_labels": CLASS_LABELS,
         "splits": splits,
         "digest": "0" * 64,
     }
