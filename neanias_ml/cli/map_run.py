@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from jsonargparse import ArgumentParser, Namespace
 
 from neanias_ml.catalogue import OutputDirectory, RunRecord, write_catalogue
+from neanias_ml.catalogue.write import refuse_input_as_output
+from neanias_ml.catalogue.writers import require_parquet
 from neanias_ml.cli.options import require_output
 from neanias_ml.cli.progress import ProgressLine
 from neanias_ml.cli.report import configuration, print_summary
@@ -46,6 +48,9 @@ class MapRun:
         self.options: Namespace = parser.parse_args(arguments)
         self.output = require_output(self.options)
         OutputDirectory(self.output, overwrite=self.options.overwrite)
+        refuse_input_as_output(self.options.map, self.output)
+        if self.options.parquet:
+            require_parquet()
         config: FinderConfig = parser.instantiate(self.options).finder
         self.finder = SourceFinder(config)
         self.configuration = configuration(self.options)
@@ -79,7 +84,7 @@ class MapRun:
             model_digest=model.digest if model else "",
             seed=options.seed,
             started=self.started,
-            warnings=model.warnings if model else (),
+            warnings=(*extraction.radio_map.notes, *(model.warnings if model else ())),
             counts=model.counts if model else {},
         )
         self.progress("catalogue and pictures", 0, 1)

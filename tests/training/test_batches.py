@@ -1,8 +1,5 @@
 """Batches: what the network is given for a tile, and how often tiles are drawn."""
 
-import subprocess
-import sys
-
 import numpy as np
 import torch
 
@@ -91,12 +88,3 @@ def test_data_module_serves_the_prepared_folder(prepared_folder):
     assert [len(batch.images) for batch in train] == [5] * 4
     assert sum(len(batch.images) for batch in module.val_dataloader()) == 3
     assert len(module.tiles("test")) == 8
-
-
-def test_training_on_prepared_data_needs_no_library_of_preparation_or_tracking():
-    code = (
-        "import sys, neanias_ml.training.fit\n"
-        "loaded = {'astropy', 'albumentations', 'mlflow', 'horovod', 'neanias_ml.maps'} & set(sys.modules)\n"
-        "assert not loaded, loaded"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

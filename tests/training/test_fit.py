@@ -3,18 +3,17 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from neanias_ml.errors import InputError, UsageError
 from neanias_ml.evaluation import FieldPair, Instances
 from neanias_ml.models.bundle import load_bundle
 from neanias_ml.models.calibration import OperatingPoint
 from neanias_ml.models.rcnn import IslandRCNN
-from neanias_ml.training import recipe as recipes
 from neanias_ml.training.batches import TileDataset, collate
 from neanias_ml.training.detector_task import DetectorTask, evaluation_losses
 from neanias_ml.training.fit import FitConfig, balanced, train_detector
@@ -94,6 +93,11 @@ def test_a_run_needs_an_end_and_fitting_channels(prepared_folder, tiny_config, t
         FitConfig()
     with pytest.raises(InputError, match="prepare the data again"):
         train_detector(prepared_folder, tmp_path, model=dataclasses.replace(tiny_config, in_channels=3), fit=FIT)
+    other = shutil.copytree(prepared_folder, tmp_path / "other")
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps(manifest | {"class_labels": {"compact": 1}}))
+    with pytest.raises(InputError, match="other classes"):
+        train_detector(other, tmp_path, model=tiny_config, fit=FIT)
 
 
 def test_class_weights_favour_rare_classes_and_leave_unseen_ones(tiny_config):
@@ -179,30 +183,3 @@ def test_scores_of_tiles_have_one_row_per_learnable_island(tiny_config):
         labels, spurious = island_labels(tile, model)
         np.testing.assert_array_equal(labels[:3], tile.labels)
         assert not spurious.any()
-
-
-@pytest.mark.parametrize("name", ["island_rcnn_tiny", "island_rcnn_small"])
-def test_shipped_configurations_are_valid(name, request):
-    path = request.config.rootpath / "configs" / "train" / f"{name}.yaml"
-    parser = recipes.recipe_parser()
-    options = parser.instantiate(parser.parse_args(["--config", str(path), "-o", "out", "--fit.seed", "7"]))
-    assert options.fit.seed == 7 and options.name == name.replace("_", "-")
-    written = yaml.safe_load(path.read_text())
-    assert list(options.model.blocks) == written["model"]["blocks"]
-    IslandRCNN(options.model)
-
-
-def test_recipe_prepares_trains_and_reuses_data(tmp_path, tiny_config):
-    data = recipes.PreparationConfig(
-        train_fields=2, validation_fields=1, test_fields=1, field_sizes=(160,), tiles_per_field=3, tile_size=96
-    )
-    recipe = recipes.DetectorRecipe(preparation=data, model=tiny_config, fit=dataclasses.replace(FIT, max_steps=2))
-    assert recipes.run_recipe(recipe, tmp_path, prepare_only=True) is None
-    stamp = (tmp_path / "data" / "manifest.json").stat().st_mtime_ns
-    fitted = recipes.run_recipe(recipe, tmp_path)
-    assert (tmp_path / "data" / "manifest.json").stat().st_mtime_ns == stamp
-    settings = load_bundle(fitted.bundle).settings
-    assert settings.extractor["finder"]["merge_threshold"] == 2.6
-    wrong = dataclasses.replace(recipe, model=dataclasses.replace(tiny_config, box_reference=5.0))
-    with pytest.raises(UsageError, match="box_reference"):
-        recipes.run_recipe(wrong, tmp_path)
