@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from neanias_ml.errors import ModelError
@@ -36,12 +36,12 @@ def save_weights(state: Mapping[str, Tensor], directory: Path, *, storage: Stora
     _require_finite(stored, "the model to be saved")
     shards = _shards(stored)
     if len(shards) == 1:
-        save_file(shards[0], directory / SINGLE_FILE)
+        (directory / SINGLE_FILE).write_bytes(save(shards[0]))
         return
     weight_map = {}
     for number, shard in enumerate(shards, start=1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        save_file(shard, directory / name)
+        (directory / name).write_bytes(save(shard))
         weight_map.update(dict.fromkeys(shard, name))
     total = sum(_n_bytes(tensor) for tensor in stored.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
