@@ -61,7 +61,7 @@ PEAK_UCD = "phot.flux.density;em.radio;stat.max"
 
 
 def _identifier(name: str, of: str) -> Column:
-    return Column(name, "int64", "", "meta.id;meta.main", f"{of}; unique and the same for any tiling of the map")
+    return Column(name, "int64", "", "meta.id;meta.main", f"{of}; unique in the table")
 
 
 def _value_and_error(value: Column, error_description: str) -> tuple[Column, Column]:

@@ -39,12 +39,14 @@ def main(arguments: list[str]) -> None:
     options = run.options
     with silent_libraries():
         radio_map = open_map(options)
+        run.progress("network loaded", 0, 1)
         from neanias_ml.inference.detector import ObjectDetector
         from neanias_ml.inference.trained_on import extraction_departures
         from neanias_ml.models.bundle import load_bundle
 
         bundle = load_bundle(options.model, device=choose_device(options.device))
         detector = ObjectDetector(bundle, association_threshold=options.association_threshold)
+        run.progress("network loaded", 1, 1)
         extraction = run.finder(radio_map, progress=run.progress)
         catalogue = detector(extraction, progress=run.progress)
         used = ModelUsed(

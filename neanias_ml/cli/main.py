@@ -86,7 +86,8 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "exit codes: 0 done, 2 wrong usage, 3 bad input, 4 resource trouble, 5 model trouble, 1 a bug of ours",
+            "exit codes: 0 done, 2 wrong usage, 3 bad input, 4 resource trouble, 5 model trouble, 1 a bug of ours,",
+            "130 interrupted",
         ]
     )
 

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from neanias_ml.catalogue import OutputDirectory, RunRecord, write_catalogue
 from neanias_ml.catalogue.write import refuse_input_as_output
 from neanias_ml.catalogue.writers import require_parquet
-from neanias_ml.cli.options import require_output
+from neanias_ml.cli.options import parse_options, require_output
 from neanias_ml.cli.progress import ProgressLine
 from neanias_ml.cli.report import configuration, print_summary
 from neanias_ml.extraction import Extraction, FinderConfig, SourceFinder
@@ -45,7 +45,7 @@ class MapRun:
     def __init__(self, verb: str, *, parser: ArgumentParser, arguments: list[str]) -> None:
         self.started = datetime.now(UTC)
         self.command = ("neanias-ml", verb, *arguments)
-        self.options: Namespace = parser.parse_args(arguments)
+        self.options: Namespace = parse_options(parser, arguments)
         self.output = require_output(self.options)
         OutputDirectory(self.output, overwrite=self.options.overwrite)
         refuse_input_as_output(self.options.map, self.output)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
@@ -19,11 +20,28 @@ def verb_parser(verb: str, *, description: str) -> ArgumentParser:
     """A parser with the options that every verb has."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(prog=f"neanias-ml {verb}", description=description)
-    parser.add_argument("--config", action="config", help="YAML file with any of the options; later ones override it")
+    parser.add_argument(
+        "--config", action="config", help="YAML file with any of the options; the command line beats it"
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice; kept in run.json")
     parser.add_argument("--overwrite", action="store_true", help="replace results of an earlier run in the folder")
     return parser
+
+
+def parse_options(parser: ArgumentParser, arguments: list[str]) -> Namespace:
+    """Options of a command line; what stands on it beats what a ``--config`` file says, wherever that is named."""
+    files: list[str] = []
+    words: list[str] = []
+    remaining = iter(arguments)
+    for word in remaining:
+        if word == "--config":
+            files += [word, *islice(remaining, 1)]
+        elif word.startswith("--config="):
+            files.append(word)
+        else:
+            words.append(word)
+    return parser.parse_args([*files, *words])
 
 
 def add_map_options(parser: ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
-from neanias_ml.cli.options import require_output, silent_libraries, verb_parser
+from neanias_ml.cli.options import parse_options, require_output, silent_libraries, verb_parser
 from neanias_ml.cli.progress import ProgressLine
 from neanias_ml.errors import UsageError
 from neanias_ml.simulation.config import SkyConfig, random_config
@@ -44,7 +44,7 @@ def build_parser() -> ArgumentParser:
 def main(arguments: list[str]) -> None:
     """Run the verb."""
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    options = parse_options(parser, arguments)
     output = Path(require_output(options))
     config: SkyConfig = parser.instantiate(options).sky
     _require_sensible(options, config)

@@ -91,9 +91,10 @@ class SourceFinder:
         started = time.perf_counter()
         context = FitContext(radio_map, islands.labels, background, islands.table, self.config.seed_threshold)
         fitted = []
+        report("islands fitted", 0, len(islands))
         for row in range(len(islands)):
             fitted.append(fit_island(context, row=row))
-            report("components", row + 1, len(islands))
+            report("islands fitted", row + 1, len(islands))
         self.timings["components"] = time.perf_counter() - started
         counts = np.array([len(components) for components in fitted], dtype=np.int64)
         return Extraction(

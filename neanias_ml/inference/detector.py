@@ -93,9 +93,10 @@ class ObjectDetector:
         grid = ResampledGrid.of(extraction.radio_map, pixels_per_beam=settings.pixels_per_beam)
         windows = plan_windows(extraction.islands.table, grid, window_size=settings.window_size)
         results = []
+        report("network windows", 0, len(windows))
         for done, planned in enumerate(windows, start=1):
             results.append(predict_window(extraction, grid, planned, bundle=self.bundle))
-            report("network", done, len(windows))
+            report("network windows", done, len(windows))
         return results
 
     def _catalogue(self, extraction: Extraction, results: list[WindowResult]) -> ObjectCatalogue:

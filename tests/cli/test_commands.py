@@ -192,3 +192,23 @@ def test_infinite_pixels_are_told(run, map_file, tmp_path):
     assert code == 0, err
     assert "NonFinite" in out
     assert "NonFinite" in json.loads((tmp_path / "out" / "run.json").read_text())["flags"]
+
+
+@pytest.mark.parametrize("order", ["before", "after", "joined"])
+def test_the_command_line_beats_the_file_wherever_it_is_named(run, map_file, tmp_path, order):
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        yaml.safe_dump({"map": "another.fits", "output": str(tmp_path / "other"), "finder": {"seed_threshold": 9.0}})
+    )
+    own = [map_file, "-o", tmp_path / "out", "--finder.seed_threshold", "12", "--quiet"]
+    words = {
+        "before": ["--config", config, *own],
+        "after": [*own, "--config", config],
+        "joined": [*own, f"--config={config}"],
+    }[order]
+    code, _, err = run("extract", *words)
+    assert code == 0, err
+    assert not (tmp_path / "other").exists()
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["configuration"]["finder"]["seed_threshold"] == 12.0
+    assert record["input"]["path"] == str(map_file)

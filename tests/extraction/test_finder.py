@@ -130,7 +130,7 @@ def test_progress_tells_stages_in_order():
     radio_map, _ = make_sky(11, n_sources=4)
     SourceFinder()(radio_map, progress=lambda *call: calls.append(call))
     assert calls[0] == ("background and noise", 0, 1)
-    assert calls[-1][1] == calls[-1][2] and calls[-1][0] == "components"
+    assert calls[-1][1] == calls[-1][2] and calls[-1][0] == "islands fitted"
 
 
 def test_thresholds_are_checked():

@@ -115,4 +115,4 @@ def test_progress_counts_windows(bundle, extraction):
     calls = []
     detector = ObjectDetector(bundle)
     detector(extraction, progress=lambda *call: calls.append(call))
-    assert calls[-1] == ("network", detector.counts.windows, detector.counts.windows)
+    assert calls[-1] == ("network windows", detector.counts.windows, detector.counts.windows)
