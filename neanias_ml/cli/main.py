@@ -13,6 +13,8 @@ from neanias_ml.errors import NeaniasError, ResourceError
 VERBS = {
     "extract": "islands and components of a map (classical stage only)",
     "detect": "classified objects of a map: the main job",
+    "match": "two catalogues, of any finder, matched and compared",
+    "select": "cuts on the rows of any catalogue",
     "simulate": "labelled maps for training and tests",
 }
 """Verb and its line of help; the verb's function is ``neanias_ml.cli.VERB.main``."""

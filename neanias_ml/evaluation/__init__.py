@@ -8,7 +8,16 @@ from neanias_ml.evaluation.calibration import (
     reliability_diagram,
 )
 from neanias_ml.evaluation.completeness import BinnedFraction, fraction_by_bin
-from neanias_ml.evaluation.crossmatch import CrossMatch, flux_ratios, match_pixels, match_sky
+from neanias_ml.evaluation.crossmatch import (
+    CrossMatch,
+    flux_ratios,
+    match_pixels,
+    match_sky,
+    one_to_one,
+    pixel_pairs,
+    sky_offsets,
+    sky_pairs,
+)
 from neanias_ml.evaluation.detection import ClassCounts, average_precision, confusion_matrix, count_by_class
 from neanias_ml.evaluation.grouping import (
     PairScores,
@@ -50,8 +59,12 @@ __all__ = [
     "match_one_to_one",
     "match_pixels",
     "match_sky",
+    "one_to_one",
     "pair_scores",
+    "pixel_pairs",
     "reliability_diagram",
+    "sky_offsets",
+    "sky_pairs",
     "stack_groupings",
     "wilson_interval",
 ]
