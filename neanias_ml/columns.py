@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,3 +48,16 @@ class Columns:
     def replace(self: TableT, **columns: Any) -> TableT:
         """The same table with some columns replaced."""
         return dataclasses.replace(self, **columns)
+
+    @classmethod
+    def joined(cls: type[TableT], tables: Sequence[TableT]) -> TableT:
+        """The rows of several tables one after another."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: np.concatenate([getattr(table, name) for table in tables]) for name in names})
+
+    @classmethod
+    def empty(cls: type[TableT]) -> TableT:
+        """A table without rows; columns declared as integers or text keep their kind."""
+        kinds = {"IntColumn": np.int64, "TextColumn": np.dtype("U1")}
+        fields = dataclasses.fields(cls)
+        return cls(**{field.name: np.empty(0, kinds.get(str(field.type), np.float64)) for field in fields})

@@ -2,7 +2,8 @@
 
 from neanias_ml.catalogue.directory import RESULT_FILES, OutputDirectory
 from neanias_ml.catalogue.manifest import RunRecord
-from neanias_ml.catalogue.schema import COMPONENTS, ISLANDS, OBJECTS, TABLES, Column, TableSchema
+from neanias_ml.catalogue.schema import COMPONENTS, ISLANDS, OBJECTS, TABLES, TableSchema
+from neanias_ml.catalogue.schema_column import Column
 from neanias_ml.catalogue.tables import CatalogueTables, build_tables, provenance_facts, table_from_columns
 from neanias_ml.catalogue.write import write_catalogue
 from neanias_ml.catalogue.writers import write_ecsv, write_parquet, write_votable

@@ -141,5 +141,5 @@ def png_address(content: bytes) -> str:
 
 def _member_boxes(sources: Sources) -> NDArray[np.int64]:
     """Boxes (number of islands, 4) of the islands: y0, y1, x0, x1."""
-    islands = sources.extraction.islands.table
+    islands = sources.islands
     return np.stack([islands.y0, islands.y1, islands.x0, islands.x1], axis=1)

@@ -100,8 +100,11 @@ def manifest(sources: Sources, run: RunRecord, *, files: Mapping[str, Path]) -> 
         "peak_memory_bytes": peak_memory(),
         "counts": {
             "components": len(extraction.components),
-            "islands": len(extraction.islands),
             f"{sources.noun}s": len(sources),
+            "islands": len(extraction.islands),
+            "nested_islands": len(extraction.nested),
+            "diffuse_regions": len(extraction.diffuse),
+            **({} if extraction.negatives is None else {"negative_islands": len(extraction.negatives.table)}),
             "by_class": sources.counts(),
             **run.counts,
         },

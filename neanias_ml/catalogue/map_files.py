@@ -13,9 +13,9 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from neanias_ml.catalogue.geometry import component_pixel_covariances
 from neanias_ml.catalogue.text import ascii_printable
-from neanias_ml.extraction.tables import ComponentTable, Extraction
+from neanias_ml.extraction.model_map import GaussianModel
+from neanias_ml.extraction.tables import Extraction, Islands
 from neanias_ml.maps import RadioMap, Window
 from neanias_ml.maps.reading import beam_in_frame
 
@@ -24,8 +24,6 @@ StripReader = Callable[[Window], NDArray[np.float32] | NDArray[np.int32]]
 
 STRIP_PIXELS = 1 << 23
 """Pixels of one strip: work arrays stay near 100 MB."""
-CUT_SIGMA = 6.0
-"""Gaussians are rendered out to this many standard deviations (1.5e-8 of the peak)."""
 
 
 def map_writers(extraction: Extraction, *, software: str) -> dict[str, Callable[[Path], None]]:
@@ -39,10 +37,16 @@ def map_writers(extraction: Extraction, *, software: str) -> dict[str, Callable[
         Name and version put into the headers.
     """
     radio_map = extraction.radio_map
-    model = ComponentModel(radio_map, extraction.components)
+    model = GaussianModel.of(radio_map, extraction.components)
 
     def labels(window: Window) -> NDArray[np.int32]:
-        return extraction.islands.labels[window.slices]
+        return extraction.islands.labels_in(window)
+
+    def nested(window: Window) -> NDArray[np.int32]:
+        return _ids_in(extraction.nested, window)
+
+    def diffuse(window: Window) -> NDArray[np.int32]:
+        return _ids_in(extraction.diffuse, window)
 
     def noise_part(window: Window, *, index: int) -> FloatMap:
         pixels = radio_map.read(window)
@@ -55,14 +59,23 @@ def map_writers(extraction: Extraction, *, software: str) -> dict[str, Callable[
         "islands.fits": (labels, "island_id of each pixel, 0: none"),
         "background.fits": (partial(noise_part, index=0), "background"),
         "noise.fits": (partial(noise_part, index=1), "noise, one standard deviation"),
-        "residual.fits": (residual, "map minus background minus fitted components"),
+        "residual.fits": (residual, "map minus background minus fitted Gaussians"),
     }
+    if len(extraction.nested):
+        contents["nested.fits"] = (nested, "island_id of the innermost nested island, 0: none")
+    if len(extraction.diffuse):
+        contents["diffuse.fits"] = (diffuse, "island_id of the diffuse region, 0: none")
     writers: dict[str, Callable[[Path], None]] = {}
     for name, (reader, content) in contents.items():
-        integer = name == "islands.fits"
+        integer = name in ("islands.fits", "nested.fits", "diffuse.fits")
         header = map_header(radio_map, integer=integer, content=content, software=software)
         writers[name] = partial(write_map, reader, header)
     return writers
+
+
+def _ids_in(islands: Islands, window: Window) -> NDArray[np.int32]:
+    """Island ids of a layer whose rows do not start at id 1."""
+    return np.append(0, islands.table.island_id).astype(np.int32)[islands.labels_in(window)]
 
 
 def write_map(reader: StripReader, header: fits.Header, path: Path) -> None:
@@ -124,41 +137,3 @@ def row_strips(shape: tuple[int, int], *, pixels: int = STRIP_PIXELS) -> Iterato
     rows = max(1, pixels // shape[1])
     for y0 in range(0, shape[0], rows):
         yield Window(y0, min(y0 + rows, shape[0]), 0, shape[1])
-
-
-class ComponentModel:
-    """The sum of the fitted Gaussians, rendered on any window.
-
-    Parameters
-    ----------
-    radio_map
-        Its local geometry turns sky sizes into pixels.
-    components
-        The Gaussians.
-    """
-
-    def __init__(self, radio_map: RadioMap, components: ComponentTable) -> None:
-        covariances = component_pixel_covariances(radio_map, components)
-        usable = np.linalg.det(covariances) > 1e-12 if len(components) else np.zeros(0, dtype=bool)
-        usable &= np.isfinite(components.peak_flux)
-        self._x, self._y = components.x[usable], components.y[usable]
-        self._peak = components.peak_flux[usable]
-        self._inverse = np.linalg.inv(covariances[usable])
-        self._reach_x = CUT_SIGMA * np.sqrt(covariances[usable][:, 0, 0])
-        self._reach_y = CUT_SIGMA * np.sqrt(covariances[usable][:, 1, 1])
-
-    def render(self, window: Window) -> FloatMap:
-        """Jy/beam in each pixel of the window, float32."""
-        image = np.zeros(window.shape, dtype=np.float32)
-        x0 = np.maximum(np.floor(self._x - self._reach_x), window.x0).astype(np.int64)
-        x1 = np.minimum(np.ceil(self._x + self._reach_x) + 1, window.x1).astype(np.int64)
-        y0 = np.maximum(np.floor(self._y - self._reach_y), window.y0).astype(np.int64)
-        y1 = np.minimum(np.ceil(self._y + self._reach_y) + 1, window.y1).astype(np.int64)
-        for row in np.flatnonzero((x1 > x0) & (y1 > y0)):
-            dx = np.arange(x0[row], x1[row]) - self._x[row]
-            dy = (np.arange(y0[row], y1[row]) - self._y[row])[:, None]
-            inverse = self._inverse[row]
-            exponent = inverse[0, 0] * dx**2 + 2.0 * inverse[0, 1] * dx * dy + inverse[1, 1] * dy**2
-            box = (slice(y0[row] - window.y0, y1[row] - window.y0), slice(x0[row] - window.x0, x1[row] - window.x0))
-            image[box] += self._peak[row] * np.exp(-0.5 * exponent)
-        return image

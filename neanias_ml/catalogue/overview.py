@@ -224,7 +224,7 @@ def _outline_collection(polygons: list[Polygon], style: ClassStyle) -> LineColle
 
 def _name_brightest(axes: Axes, sources: Sources) -> None:
     """Numbers above the brightest sources, at their brightest island."""
-    islands = sources.extraction.islands.table
+    islands = sources.islands
     highest = 0.96 * sources.extraction.radio_map.shape[0]
     for index in sources.brightest(MOST_NAMED):
         members = sources.members[index]

@@ -88,10 +88,10 @@ def draw_counts(axes: Axes, sources: Sources) -> None:
         chosen = sources.rows.class_name == name
         y = 1 - line * step
         axes.plot([0.015], [y], marker="s", color=style_of(name).colour, markersize=7, clip_on=False)
-        _row(axes, y, name, int(chosen.sum()), float(np.nansum(sources.rows.total_flux[chosen])))
+        _row(axes, y, name, int(chosen.sum()), float(np.nansum(sources.rows.own_flux[chosen])))
     y = 1 - (len(names) + 2.2) * step
     axes.axhline(y + 0.6 * step, color="#cccccc", linewidth=0.8)
-    _row(axes, y, f"all {sources.noun}s", len(sources), float(np.nansum(sources.rows.total_flux)), weight="bold")
+    _row(axes, y, f"all {sources.noun}s", len(sources), float(np.nansum(sources.rows.own_flux)), weight="bold")
     islands, components = len(sources.extraction.islands), len(sources.extraction.components)
     text = f"{islands} islands, {components} Gaussian components"
     axes.text(0.06, y - 1.2 * step, text, fontsize=9, color=SOFT, va="center")

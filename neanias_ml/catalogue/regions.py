@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.catalogue.geometry import component_pixel_covariances
 from neanias_ml.catalogue.outlines import Polygon
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.styles import style_of
 from neanias_ml.catalogue.text import ascii_printable
+from neanias_ml.extraction.model_map import pixel_covariances
 from neanias_ml.extraction.tables import ComponentTable
 from neanias_ml.maps import RadioMap, ellipses_of_covariances
 
@@ -52,7 +52,7 @@ def write_regions(sources: Sources, outlines: Sequence[Polygon], path: Path) -> 
 def _polygons(sources: Sources, outlines: Sequence[Polygon]) -> Iterator[tuple[str, bool]]:
     """Polygon lines in the order of the sources, and whether each is on the sky."""
     sky_outlines = polygons_on_sky(sources.extraction.radio_map, outlines)
-    islands = sources.extraction.islands.table
+    islands = sources.islands
     for index, members in enumerate(sources.members):
         identity = f"{sources.noun} {sources.rows.source_id[index]}"
         class_name = str(sources.rows.class_name[index])
@@ -75,7 +75,7 @@ def _ellipses(sources: Sources) -> Iterator[tuple[str, bool]]:
     DS9 counts angles anticlockwise from west, so that north, where position angles start, is at 90 degrees.
     """
     radio_map, components = sources.extraction.radio_map, sources.extraction.components
-    owner = dict(zip(sources.extraction.islands.table.island_id.tolist(), sources.island_source_ids, strict=True))
+    owner = dict(zip(sources.islands.island_id.tolist(), sources.island_source_ids, strict=True))
     pixel_ellipses = _pixel_ellipses(radio_map, components)
     for row in range(len(components)):
         island = int(components.island_id[row])
@@ -95,7 +95,7 @@ def _ellipses(sources: Sources) -> Iterator[tuple[str, bool]]:
 
 def _pixel_ellipses(radio_map: RadioMap, components: ComponentTable) -> NDArray[np.float64]:
     """Columns x, y, major, minor (pixels), angle from +x to +y (degrees) of the components, (N, 5)."""
-    major, minor, angle = ellipses_of_covariances(component_pixel_covariances(radio_map, components))
+    major, minor, angle = ellipses_of_covariances(pixel_covariances(radio_map, components))
     return np.stack([components.x, components.y, major, minor, angle], axis=1)
 
 

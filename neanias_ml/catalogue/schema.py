@@ -7,34 +7,9 @@ names a column, a unit or a UCD.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-DataType = Literal["int64", "float64", "text"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table.
-
-    Attributes
-    ----------
-    name
-        Column name in every format.
-    dtype
-        ``int64``, ``float64`` or ``text``.
-    unit
-        VOUnit string; empty for pure numbers, ids, pixel indices and text.
-    ucd
-        Unified content descriptor (UCD1+ controlled vocabulary).
-    description
-        One line for a person.
-    """
-
-    name: str
-    dtype: DataType
-    unit: str
-    ucd: str
-    description: str
+from neanias_ml.catalogue.schema_column import Column
+from neanias_ml.catalogue.schema_descriptors import EVIDENCE_COLUMNS, SHAPE_COLUMNS, SKY_SHAPE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -114,6 +89,7 @@ COMPONENTS = TableSchema(
     (
         _identifier("component_id", "number of the component"),
         Column("island_id", "int64", "", "meta.id.parent", "island that the component was fitted in"),
+        Column("nested_id", "int64", "", "meta.id.assoc", "nested island that it was fitted in; 0: the whole island"),
         *_sky("centre"),
         Column(
             "ra_err", "float64", "deg", "stat.error;pos.eq.ra", "1-sigma error along right ascension (times cos dec)"
@@ -138,25 +114,43 @@ COMPONENTS = TableSchema(
             Column("pa", "float64", "deg", "pos.posAng", "position angle of the major axis, east of north"),
             "1-sigma error of the position angle",
         ),
-        Column(
-            "dc_major",
-            "float64",
-            "arcsec",
-            "phys.angSize.smajAxis",
-            "major axis without the beam; an upper limit where flags say size_upper_limit",
+        *_value_and_error(
+            Column(
+                "dc_major",
+                "float64",
+                "arcsec",
+                "phys.angSize.smajAxis",
+                "major axis without the beam; an upper limit where flags say size_upper_limit",
+            ),
+            "1-sigma error of that axis; NaN for limits",
         ),
-        Column(
-            "dc_minor",
-            "float64",
-            "arcsec",
-            "phys.angSize.sminAxis",
-            "minor axis without the beam; an upper limit where flags say size_upper_limit or minor_upper_limit",
+        *_value_and_error(
+            Column(
+                "dc_minor",
+                "float64",
+                "arcsec",
+                "phys.angSize.sminAxis",
+                "minor axis without the beam; an upper limit where flags say size_upper_limit or minor_upper_limit",
+            ),
+            "1-sigma error of that axis; NaN for limits",
         ),
-        Column("dc_pa", "float64", "deg", "pos.posAng", "position angle without the beam, east of north"),
+        *_value_and_error(
+            Column("dc_pa", "float64", "deg", "pos.posAng", "position angle without the beam, east of north"),
+            "1-sigma error of that angle; NaN for limits",
+        ),
+        Column("shape", "text", "", "meta.code", "beam: the beam's shape describes it as well; else free"),
         LOCAL_RMS,
         LOCAL_BACKGROUND,
         Column("snr", "float64", "", "stat.snr", "height of the Gaussian over the noise"),
-        Column("fit_quality", "int64", "", "meta.code.qual", "3 good, 2 acceptable, 1 poor, 0 no fit (moments)"),
+        Column("residual_rms", "float64", "", "stat.fit.residual", "residual of the island's fit over the noise"),
+        Column(
+            "fit_quality",
+            "int64",
+            "",
+            "meta.code.qual",
+            "3 good: residual at the noise or below 2 per cent of the peak; 2 acceptable: 2.5 sigma or 8 per cent; "
+            "1 poor: not converged, at a limit or a larger residual; 0 no fit: moments",
+        ),
         FLAGS,
     ),
 )
@@ -167,23 +161,26 @@ ISLANDS = TableSchema(
     (
         _identifier("island_id", "number of the island, its label in islands.fits"),
         Column("object_id", "int64", "", "meta.id.assoc", "object that the island belongs to; 0 before detect"),
-        Column(
-            "parent_id",
-            "int64",
-            "",
-            "meta.id.parent",
-            "island around a nested one; 0: none (nested ones are not searched yet)",
-        ),
+        Column("parent_id", "int64", "", "meta.id.parent", "island that directly encloses this one; 0: none"),
+        Column("level", "int64", "", "meta.number", "0 for islands of the map, 1, 2, ... for nested ones"),
         *_pixel("flux-weighted centroid"),
         *_sky("flux-weighted centroid"),
         *_box("island"),
         Column("n_pixels", "int64", "", "meta.number;instr.pixel", "number of pixels"),
         Column("peak_flux", "float64", "Jy/beam", PEAK_UCD, "brightest pixel"),
-        *_total_flux("sum over the island"),
+        *_total_flux("sum over the island and the wings around it, all that lies inside it included"),
+        Column("own_flux", "float64", "Jy", FLUX_UCD, "total flux without that of the islands directly inside it"),
         Column("snr", "float64", "", "stat.snr", "largest signal to noise of its pixels"),
         LOCAL_RMS,
         Column("n_components", "int64", "", "meta.number", "number of fitted Gaussian components"),
-        Column("kind", "text", "", "src.morph", "compact or extended, by the flux that its peak does not explain"),
+        Column(
+            "kind",
+            "text",
+            "",
+            "src.morph",
+            "compact or extended, by the flux that its peak does not explain; nested: inside another; diffuse: "
+            "emission that the search for extended sources found",
+        ),
         LOCAL_BACKGROUND,
         Column("peak_x", "int64", "", "pos.cartesian.x;instr.pixel", "column of the brightest pixel, 0-based"),
         Column("peak_y", "int64", "", "pos.cartesian.y;instr.pixel", "row of the brightest pixel, 0-based"),
@@ -195,7 +192,11 @@ ISLANDS = TableSchema(
         ),
         Column("pa", "float64", "deg", "pos.posAng", "position angle of the major axis, east of north"),
         Column("n_beams", "float64", "", "meta.number;instr.beam", "area in beam areas"),
-        _probability("p_spurious", "probability of an imaging artefact, by the artefact head; NaN before detect"),
+        _probability(
+            "p_spurious",
+            "probability of an imaging artefact: by the evidence around the island, after detect by the network; NaN "
+            "where neither was asked",
+        ),
         FLAGS,
     ),
 )
@@ -232,4 +233,15 @@ OBJECTS = TableSchema(
     ),
 )
 
-TABLES = (COMPONENTS, ISLANDS, OBJECTS)
+DESCRIPTORS = TableSchema(
+    "descriptors",
+    "Shapes of the islands of the map and the evidence that tells artefacts from sources",
+    (
+        _identifier("island_id", "number of the island"),
+        *SHAPE_COLUMNS,
+        *SKY_SHAPE_COLUMNS,
+        *EVIDENCE_COLUMNS,
+    ),
+)
+
+TABLES = (COMPONENTS, ISLANDS, OBJECTS, DESCRIPTORS)

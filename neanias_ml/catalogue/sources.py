@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.columns import Columns
-from neanias_ml.extraction.tables import Extraction
+from neanias_ml.extraction.tables import Extraction, IslandTable
 from neanias_ml.inference.objects import ObjectCatalogue
 from neanias_ml.maps import Window
 
@@ -34,6 +34,8 @@ class SourceColumns(Columns):
     y1: IntColumn
     peak_flux: FloatColumn
     total_flux: FloatColumn
+    own_flux: FloatColumn
+    """without what other sources inside it hold: sums of it count every source once"""
     snr: FloatColumn
     flags: IntColumn
 
@@ -51,7 +53,7 @@ class Sources:
     rows
         One row per source, sorted by id.
     island_source_ids
-        (number of islands,) source id of each island, in the order of the island table.
+        (number of islands,) source id of each island: those of the map, before ``detect`` of all layers.
     """
 
     extraction: Extraction
@@ -62,8 +64,8 @@ class Sources:
     @classmethod
     def from_results(cls, extraction: Extraction, catalogue: ObjectCatalogue | None) -> Sources:
         """Objects where there is a catalogue of them, else the islands."""
-        islands = extraction.islands.table
         if catalogue is None:
+            islands = extraction.all_islands
             return cls(extraction, "island", _shown(islands, islands.island_id, islands.kind), islands.island_id)
         objects = catalogue.objects
         rows = _shown(objects, objects.object_id, objects.class_name)
@@ -73,8 +75,13 @@ class Sources:
         return len(self.rows)
 
     @cached_property
+    def islands(self) -> IslandTable:
+        """The islands that belong to sources: those of the map, before ``detect`` those of all layers."""
+        return self.extraction.all_islands.select(slice(0, len(self.island_source_ids)))
+
+    @cached_property
     def members(self) -> tuple[IntColumn, ...]:
-        """Rows in the island table of the islands of each source, ascending."""
+        """Rows in ``islands`` of the islands of each source, ascending."""
         order = np.argsort(self.island_source_ids, kind="stable")
         sorted_ids = self.island_source_ids[order]
         starts = np.searchsorted(sorted_ids, self.rows.source_id, side="left")
@@ -100,5 +107,6 @@ def _shown(table: Columns, ids: IntColumn, classes: NDArray[np.str_]) -> SourceC
     """The shared columns of the object and island tables, sorted by id."""
     shared = ("ra", "dec", "x", "y", "x0", "y0", "x1", "y1", "peak_flux", "total_flux", "snr", "flags")
     columns = {name: getattr(table, name) for name in shared}
-    rows = SourceColumns(source_id=ids, class_name=classes, **columns)
+    own_flux = getattr(table, "own_flux", columns["total_flux"])
+    rows = SourceColumns(source_id=ids, class_name=classes, own_flux=own_flux, **columns)
     return rows.select(np.argsort(ids, kind="stable"))

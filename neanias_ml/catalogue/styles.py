@@ -37,6 +37,7 @@ STYLES = {
     "extended": ClassStyle("#e69f00", (), "s"),
     "extended-multisland": ClassStyle("#cc79a7", (5.0, 1.5), "D"),
     "flagged": ClassStyle("#f0e442", (3.0, 1.5, 1.0, 1.5), "^"),
+    "diffuse": ClassStyle("#0072b2", (6.0, 2.0), "h"),
     "nested": ClassStyle("#009e73", (2.0, 1.0), "v"),
 }
 OTHER = ClassStyle("#999999", (1.0, 1.0), "+")
@@ -50,5 +51,5 @@ def style_of(class_name: str) -> ClassStyle:
 
 def in_order(class_names: Iterable[str]) -> list[str]:
     """Distinct class names in the order of `CLASS_NAMES`, others after them by name."""
-    known = (*CLASS_NAMES, "nested")
+    known = (*CLASS_NAMES, "diffuse", "nested")
     return sorted(set(class_names), key=lambda name: (known.index(name) if name in known else len(known), name))

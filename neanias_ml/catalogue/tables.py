@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from astropy import units as u
@@ -12,7 +12,8 @@ from astropy.table import QTable
 from numpy.typing import ArrayLike, NDArray
 
 from neanias_ml.catalogue.geometry import island_sky_ellipses
-from neanias_ml.catalogue.schema import COMPONENTS, ISLANDS, OBJECTS, TableSchema
+from neanias_ml.catalogue.schema import COMPONENTS, DESCRIPTORS, ISLANDS, OBJECTS, TableSchema
+from neanias_ml.catalogue.schema_descriptors import RENAMED
 from neanias_ml.catalogue.text import printable
 from neanias_ml.extraction.tables import Extraction, IslandTable, flag_text
 from neanias_ml.inference.objects import ObjectCatalogue
@@ -32,17 +33,20 @@ class CatalogueTables:
         One row per Gaussian and per island.
     objects
         One row per object, or None before ``detect``.
+    descriptors
+        Shapes and artefact evidence of the islands of the map, or None where they are not wanted.
     """
 
     components: QTable
     islands: QTable
     objects: QTable | None = None
+    descriptors: QTable | None = None
 
     @property
     def all(self) -> tuple[QTable, ...]:
         """Every table there is, in the order in which files hold them."""
-        tables = (self.components, self.islands)
-        return tables if self.objects is None else (*tables, self.objects)
+        tables = (self.components, self.islands, self.objects, self.descriptors)
+        return tuple(table for table in tables if table is not None)
 
     @property
     def main(self) -> QTable:
@@ -51,7 +55,11 @@ class CatalogueTables:
 
 
 def build_tables(
-    extraction: Extraction, *, catalogue: ObjectCatalogue | None = None, provenance: Provenance | None = None
+    extraction: Extraction,
+    *,
+    catalogue: ObjectCatalogue | None = None,
+    provenance: Provenance | None = None,
+    descriptors: bool = False,
 ) -> CatalogueTables:
     """Tables with units, UCDs and descriptions, rows sorted by id.
 
@@ -63,6 +71,8 @@ def build_tables(
         Objects made of the islands; None before ``detect``.
     provenance
         Short facts kept in ``meta["provenance"]`` of every table (software, map, digest, beam, flags).
+    descriptors
+        Whether the table of descriptors is wanted; the extraction must have measured them.
     """
     facts = dict(provenance or {})
     objects = None
@@ -72,7 +82,19 @@ def build_tables(
         components=table_from_columns(COMPONENTS, _columns_of(COMPONENTS, extraction.components), provenance=facts),
         islands=table_from_columns(ISLANDS, _island_columns(extraction, catalogue), provenance=facts),
         objects=objects,
+        descriptors=_descriptor_table(extraction, facts) if descriptors else None,
     )
+
+
+def _descriptor_table(extraction: Extraction, facts: Provenance) -> QTable:
+    """Shapes, sky shapes and evidence side by side."""
+    columns: dict[str, ArrayLike] = {"island_id": extraction.islands.table.island_id}
+    for part in (extraction.shapes, extraction.sky_shapes, extraction.evidence):
+        if part is None:
+            raise ValueError("this extraction was made without descriptors")
+        columns |= {field.name: getattr(part, field.name) for field in fields(part)}
+    named = {name: columns[RENAMED.get(name, name)] for name in DESCRIPTORS.names}
+    return table_from_columns(DESCRIPTORS, named, provenance=facts)
 
 
 def table_from_columns(
@@ -140,27 +162,32 @@ def _columns_of(schema: TableSchema, rows: object) -> dict[str, ArrayLike]:
 
 def _island_columns(extraction: Extraction, catalogue: ObjectCatalogue | None) -> dict[str, ArrayLike]:
     """Island columns, with sizes on the sky and what ``detect`` adds."""
-    islands = extraction.islands.table
+    islands = extraction.all_islands
     major, minor, pa = island_sky_ellipses(extraction.radio_map, islands)
     added: dict[str, ArrayLike] = {
         "major": major,
         "minor": minor,
         "pa": pa,
-        "parent_id": _parents(islands),
         "flags": flags_in_words(islands.flags),
         "object_id": np.zeros(len(islands), dtype=np.int64),
-        "p_spurious": np.full(len(islands), np.nan),
+        "p_spurious": islands.p_spurious,
     }
     if catalogue is not None:
-        added["object_id"] = catalogue.island_object_ids
-        added["p_spurious"] = catalogue.island_spurious
+        of_map = len(extraction.islands)
+        added["object_id"] = _object_ids(islands, catalogue.island_object_ids)
+        added["p_spurious"] = np.concatenate([catalogue.island_spurious, islands.p_spurious[of_map:]])
     measured = {name: getattr(islands, name) for name in ISLANDS.names if name not in added}
     return {**measured, **added}
 
 
-def _parents(islands: IslandTable) -> NDArray[np.int64]:
-    """Id of the enclosing island; 0, as extraction finds islands of one level only."""
-    return np.zeros(len(islands), dtype=np.int64)
+def _object_ids(islands: IslandTable, of_map: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Object of every island: nested ones belong to that of their mother, regions of diffuse emission to none."""
+    objects = np.zeros(len(islands), dtype=np.int64)
+    objects[: len(of_map)] = of_map
+    row_of = {int(island): row for row, island in enumerate(islands.island_id)}
+    for row in np.flatnonzero(islands.level > 0):  # a parent comes before its children
+        objects[row] = objects[row_of[int(islands.parent_id[row])]]
+    return objects
 
 
 def flags_in_words(flags: NDArray[np.int64]) -> TextColumn:

@@ -33,6 +33,8 @@ SOURCE_FLAGS = {
     SourceFlag.OFF_SKY: "its position has no sky coordinates",
     SourceFlag.MANY_COMPONENTS: "has more peaks than are fitted at once; the fainter ones are left out",
     SourceFlag.MINOR_UPPER_LIMIT: "resolved along one axis only; the minor axis without the beam is an upper limit",
+    SourceFlag.REMAINDER: "what its island holds beside the sources inside it; size and position are moments",
+    SourceFlag.ON_EXTENDED: "lies on extended emission, which was taken out underneath it",
 }
 
 FILES = {
@@ -46,6 +48,10 @@ FILES = {
     "sources.reg": "outlines and component ellipses (DS9, CARTA)",
     "masks.json": "object masks in the COCO format",
     "islands.fits": "map of island numbers",
+    "nested.fits": "map of the numbers of nested islands",
+    "diffuse.fits": "map of the numbers of diffuse regions",
+    "descriptors.ecsv": "shapes of the islands and evidence of artefacts",
+    "descriptors.parquet": "shapes of the islands and evidence of artefacts",
     "background.fits": "background that was subtracted",
     "noise.fits": "noise, one standard deviation",
     "residual.fits": "map without background and fitted components",

@@ -30,6 +30,8 @@ def write_catalogue(
     run: RunRecord,
     save_maps: bool = False,
     parquet: bool = False,
+    descriptors: bool = False,
+    pictures: bool = True,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write tables, regions, masks, pictures, report and manifest of a run.
@@ -50,6 +52,10 @@ def write_catalogue(
         Write ``islands.fits``, ``background.fits``, ``noise.fits`` and ``residual.fits`` too.
     parquet
         Write the tables as Parquet too.
+    descriptors
+        Write the table of shapes and artefact evidence too.
+    pictures
+        Write ``overview.png`` and ``report.html``.
     overwrite
         Whether results of an earlier run in the directory are replaced.
 
@@ -74,9 +80,9 @@ def write_catalogue(
         require_parquet()
     started = time.perf_counter()
     facts = provenance_facts(extraction.radio_map, software=run.software, model=_model_text(run))
-    tables = build_tables(extraction, catalogue=catalogue, provenance=facts)
+    tables = build_tables(extraction, catalogue=catalogue, provenance=facts, descriptors=descriptors)
     sources = Sources.from_results(extraction, catalogue)
-    outlines = island_outlines(extraction.islands)
+    outlines = island_outlines(extraction.layers if catalogue is None else (extraction.islands,))
     with directory:
         _write_tables(directory, tables, parquet=parquet)
         directory.write("sources.reg", partial(write_regions, sources, outlines))
@@ -86,7 +92,8 @@ def write_catalogue(
             for name, writer in map_writers(extraction, software=run.software).items():
                 directory.write(name, writer)
         run = dataclasses.replace(run, timings={**run.timings, "catalogue": time.perf_counter() - started})
-        _write_pictures(directory, sources, outlines, tables, run)
+        if pictures:
+            _write_pictures(directory, sources, outlines, tables, run)
         timings = {**run.timings, "pictures": time.perf_counter() - started - run.timings["catalogue"]}
         content = manifest(sources, dataclasses.replace(run, timings=timings), files=directory.written)
         directory.write(MANIFEST, partial(write_manifest, content))

@@ -8,9 +8,14 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from neanias_ml.cli.map_run import MapRun, ModelUsed
-from neanias_ml.cli.options import add_map_options, add_result_options, open_map, silent_libraries, verb_parser
+from neanias_ml.cli.options import (
+    add_extraction_options,
+    add_map_options,
+    add_result_options,
+    silent_libraries,
+    verb_parser,
+)
 from neanias_ml.errors import UsageError
-from neanias_ml.extraction import FinderConfig
 
 DEFAULT_MODEL = Path(__file__).resolve().parents[2] / "models" / "island-rcnn-small"
 """The bundle that is shipped with the project."""
@@ -29,7 +34,7 @@ def build_parser() -> ArgumentParser:
         help="least probability with which islands are joined into one object (default: the model's own)",
     )
     add_result_options(parser)
-    parser.add_argument("--finder", type=FinderConfig, default=FinderConfig())
+    add_extraction_options(parser)
     return parser
 
 
@@ -38,7 +43,6 @@ def main(arguments: list[str]) -> None:
     run = MapRun("detect", parser=build_parser(), arguments=arguments)
     options = run.options
     with silent_libraries():
-        radio_map = open_map(options)
         run.progress("network loaded", 0, 1)
         from neanias_ml.inference.detector import ObjectDetector
         from neanias_ml.inference.trained_on import extraction_departures
@@ -47,7 +51,7 @@ def main(arguments: list[str]) -> None:
         bundle = load_bundle(options.model, device=choose_device(options.device))
         detector = ObjectDetector(bundle, association_threshold=options.association_threshold)
         run.progress("network loaded", 1, 1)
-        extraction = run.finder(radio_map, progress=run.progress)
+        extraction = run.extract()
         catalogue = detector(extraction, progress=run.progress)
         used = ModelUsed(
             name=Path(options.model).name,

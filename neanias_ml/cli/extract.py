@@ -5,8 +5,13 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser
 
 from neanias_ml.cli.map_run import MapRun
-from neanias_ml.cli.options import add_map_options, add_result_options, open_map, silent_libraries, verb_parser
-from neanias_ml.extraction import FinderConfig
+from neanias_ml.cli.options import (
+    add_extraction_options,
+    add_map_options,
+    add_result_options,
+    silent_libraries,
+    verb_parser,
+)
 
 
 def build_parser() -> ArgumentParser:
@@ -14,7 +19,7 @@ def build_parser() -> ArgumentParser:
     parser = verb_parser("extract", description="Find the islands and components of a radio map.")
     add_map_options(parser)
     add_result_options(parser)
-    parser.add_argument("--finder", type=FinderConfig, default=FinderConfig())
+    add_extraction_options(parser)
     return parser
 
 
@@ -22,4 +27,4 @@ def main(arguments: list[str]) -> None:
     """Run the verb."""
     run = MapRun("extract", parser=build_parser(), arguments=arguments)
     with silent_libraries():
-        run.write(run.finder(open_map(run.options), progress=run.progress))
+        run.write(run.extract())

@@ -12,10 +12,10 @@ from jsonargparse import ArgumentParser, Namespace
 from neanias_ml.catalogue import OutputDirectory, RunRecord, write_catalogue
 from neanias_ml.catalogue.write import refuse_input_as_output
 from neanias_ml.catalogue.writers import require_parquet
-from neanias_ml.cli.options import parse_options, require_output
+from neanias_ml.cli.options import finder_of, open_map, parse_options, require_output, supplied_noise
 from neanias_ml.cli.progress import ProgressLine
 from neanias_ml.cli.report import configuration, print_summary
-from neanias_ml.extraction import Extraction, FinderConfig, SourceFinder
+from neanias_ml.extraction import Extraction
 from neanias_ml.inference.objects import ObjectCatalogue
 
 
@@ -51,10 +51,14 @@ class MapRun:
         refuse_input_as_output(self.options.map, self.output)
         if self.options.parquet:
             require_parquet()
-        config: FinderConfig = parser.instantiate(self.options).finder
-        self.finder = SourceFinder(config)
+        self.finder = finder_of(parser, self.options)
         self.configuration = configuration(self.options)
         self.progress = ProgressLine(quiet=self.options.quiet)
+
+    def extract(self) -> Extraction:
+        """Open the map that the options name and find what is in it."""
+        radio_map = open_map(self.options)
+        return self.finder(radio_map, noise=supplied_noise(self.options, radio_map), progress=self.progress)
 
     def write(
         self,
@@ -96,6 +100,8 @@ class MapRun:
             overwrite=options.overwrite,
             save_maps=options.save_maps,
             parquet=options.parquet,
+            descriptors=options.descriptors,
+            pictures=not options.no_pictures,
         )
         self.progress("catalogue and pictures", 1, 1)
         if not options.quiet:

@@ -26,7 +26,14 @@ def print_summary(
     print(f"map: {radio_map.shape[1]} x {radio_map.shape[0]} pixels, beam {radio_map.beam}", file=stream)
     if radio_map.flags:
         print(f"repaired or assumed: {', '.join(radio_map.flags)}", file=stream)
-    print(f"found: {len(extraction.islands)} islands, {len(extraction.components)} components", file=stream)
+    print(f"found: {_found(extraction)}", file=stream)
+    if extraction.negatives is not None and len(extraction.islands):
+        check = extraction.negatives
+        print(
+            f"islands of the inverted map: {len(check.table)} above the same {check.seed_threshold:.3g} sigma "
+            f"(purity {max(check.purity, 0.0):.1%})",
+            file=stream,
+        )
     if catalogue is not None:
         counts = Counter(catalogue.objects.class_name.tolist())
         by_class = ", ".join(f"{count} {name}" for name, count in counts.most_common())
@@ -38,9 +45,22 @@ def print_summary(
             print(f"  {text:<10} {by_name[name]}", file=stream)
 
 
+def _found(extraction: Extraction) -> str:
+    """Numbers of what was found, without what there is none of."""
+    counts = {
+        "islands": len(extraction.islands),
+        "components": len(extraction.components),
+        "nested islands": len(extraction.nested),
+        "diffuse regions": len(extraction.diffuse),
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count or name in ("islands", "components"))
+
+
 _FIRST_LOOK = {
     "overview.png": "picture",
     "report.html": "report",
     "objects.ecsv": "objects",
+    "islands.ecsv": "islands",
+    "components.ecsv": "components",
     "catalogue.vot": "catalogue",
 }

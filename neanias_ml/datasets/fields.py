@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from neanias_ml.datasets.observed_truth import observed_truth
 from neanias_ml.datasets.resampling import PIXELS_PER_BEAM, ResampledGrid, window_channels, window_labels
 from neanias_ml.datasets.tiles import TILE_SIZE, PreparedTile, keep_instances, renumber_islands
-from neanias_ml.extraction import Extraction, FinderConfig, SourceFinder, estimate_noise
+from neanias_ml.extraction import Extraction, FinderConfig, Islands, SourceFinder
+from neanias_ml.extraction.fit_results import FittedComponents
 from neanias_ml.extraction.sky_shapes import component_table
 from neanias_ml.maps import RadioMap, Window
 from neanias_ml.simulation import SimulatedSky
@@ -64,10 +65,12 @@ class PreparedField:
 
 def extract_islands(radio_map: RadioMap, *, config: FinderConfig) -> Extraction:
     """Background, noise and islands as `SourceFinder` finds them, without the fits, which the network does not use."""
-    noise_model = estimate_noise(radio_map, config=config.background)
-    background, noise = noise_model.evaluate()
-    islands = SourceFinder(config).find_islands(radio_map, background=background, noise=noise)
-    return Extraction(radio_map, noise_model, islands, component_table(radio_map, islands.table, []))
+    finder = SourceFinder(config)
+    noise_model = finder.noise_of(radio_map)
+    islands = finder.find_islands(radio_map, noise_model).islands
+    nothing = Islands.none(radio_map.shape)
+    components = component_table(radio_map, islands.table, FittedComponents.joined([]))
+    return Extraction(radio_map, noise_model, islands, components, nested=nothing, diffuse=nothing)
 
 
 def prepare_field(

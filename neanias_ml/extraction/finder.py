@@ -1,125 +1,260 @@
-"""`SourceFinder`: background and noise, islands, measurements and components of a map in one call."""
+"""`SourceFinder`: the whole classical extraction of a map in one call."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.errors import UsageError
-from neanias_ml.extraction.background import BackgroundConfig, estimate_noise
-from neanias_ml.extraction.components import FitContext, fit_island
-from neanias_ml.extraction.islands import label_islands
-from neanias_ml.extraction.measure import measure_islands
+from neanias_ml.extraction.artefacts import artefact_evidence
+from neanias_ml.extraction.background import estimate_noise, estimate_without
+from neanias_ml.extraction.bands import in_memory
+from neanias_ml.extraction.decompose import Decomposition, decompose
+from neanias_ml.extraction.finder_config import FinderConfig
+from neanias_ml.extraction.gather import GatheredIslands, gather
+from neanias_ml.extraction.islands import Excursions, islands_above, scan_map
+from neanias_ml.extraction.measure import integrated_flux_error, measure_islands
+from neanias_ml.extraction.nested_table import nested_islands
+from neanias_ml.extraction.noise_model import NoiseModel, SuppliedNoise
+from neanias_ml.extraction.purity import seed_for_purity
+from neanias_ml.extraction.runs import Runs
+from neanias_ml.extraction.shapes import shape_table, sky_shapes
 from neanias_ml.extraction.sky_shapes import component_table
-from neanias_ml.extraction.tables import Extraction, Islands
+from neanias_ml.extraction.tables import Extraction, Islands, IslandTable, NegativeCheck
+from neanias_ml.extraction.wings import grown_sums
 from neanias_ml.maps import RadioMap
 
-FloatMap = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 """Called with the stage's name, the steps done and the steps in all."""
 
+MARGIN_FWHM = 0.5
+"""Radius in beam widths around an island that its total flux and its fit take in."""
+WINGS_BEAMS = 6.0
+"""Extended islands of at least this many beam areas have their total flux followed outwards ..."""
+WINGS_FWHM = 3.0
+"""... to at most this many beam widths."""
 
-@dataclass(frozen=True)
-class FinderConfig:
-    """Settings of the classical extraction."""
 
-    seed_threshold: float = 5.0
-    """an island holds a pixel of at least this signal to noise"""
-    merge_threshold: float = 2.6
-    """an island reaches down to this signal to noise"""
-    connectivity: int = 8
-    """neighbours that join pixels into an island: 4 or 8"""
-    min_beam_fraction: float = 0.25
-    """islands smaller than this part of the beam area are dropped"""
-    extended_flux_excess: float = 0.4
-    """islands whose total over peak flux exceeds a point source's by more than this are extended"""
-    background: BackgroundConfig = field(default_factory=BackgroundConfig)
-    """background and noise mesh"""
+@dataclasses.dataclass(frozen=True)
+class FoundIslands:
+    """Islands of a map before they are fitted.
 
-    def __post_init__(self) -> None:
-        if not 0 < self.merge_threshold <= self.seed_threshold:
-            raise UsageError(
-                "Thresholds",
-                f"the merge threshold ({self.merge_threshold}) must be positive and not above the seed "
-                f"threshold ({self.seed_threshold}); lower it or raise the seed",
-            )
-        if self.connectivity not in (4, 8):
-            raise UsageError("Connectivity", f"connectivity must be 4 or 8, not {self.connectivity}")
-        if not self.min_beam_fraction >= 0 or not self.extended_flux_excess > 0:
-            raise UsageError(
-                "FinderConfig", "min_beam_fraction must not be negative and extended_flux_excess must be positive"
-            )
+    Attributes
+    ----------
+    islands
+        Their runs and measures.
+    gathered
+        Their pixels, with a margin.
+    excursions
+        All regions above the merge threshold, of both signs.
+    seed
+        Seed threshold that was used.
+    """
+
+    islands: Islands
+    gathered: GatheredIslands
+    excursions: Excursions
+    seed: float
 
 
 class SourceFinder:
-    """Finds islands and components in radio maps.
+    """Finds islands, what is inside them and their components in radio maps.
 
     Parameters
     ----------
     config
-        Thresholds and mesh; defaults are CAESAR's 5 and 2.6 sigma.
+        Thresholds and settings of all stages; the defaults are CAESAR's 5 and 2.6 sigma.
+    rows
+        Rows of a map that are worked on at a time; None for about a million pixels. A matter of memory only.
+    workers
+        Threads. The result depends neither on them nor on ``rows``.
 
     Examples
     --------
     >>> extraction = SourceFinder(FinderConfig(seed_threshold=4.5))(radio_map)  # doctest: +SKIP
     """
 
-    def __init__(self, config: FinderConfig | None = None) -> None:
+    def __init__(self, config: FinderConfig | None = None, *, rows: int | None = None, workers: int = 1) -> None:
         self.config = config or FinderConfig()
+        self.rows = rows
+        self.workers = workers
         self.timings: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"SourceFinder({self.config})"
 
-    def __call__(self, radio_map: RadioMap, *, progress: Progress | None = None) -> Extraction:
-        """Extract one map; ``progress`` hears of every stage."""
+    def __call__(
+        self, radio_map: RadioMap, *, noise: SuppliedNoise | None = None, progress: Progress | None = None
+    ) -> Extraction:
+        """Extract one map; ``noise`` takes the place of the estimate, ``progress`` hears of every stage."""
+        self.timings = {}
         report = progress or (lambda stage, done, total: None)
-        report("background and noise", 0, 1)
-        started = time.perf_counter()
-        noise_model = estimate_noise(radio_map, config=self.config.background)
-        self.timings = {"background": time.perf_counter() - started}
-        report("background and noise", 1, 1)
-        started = time.perf_counter()
-        background, noise = noise_model.evaluate()
-        islands = self.find_islands(radio_map, background=background, noise=noise)
-        self.timings["islands"] = time.perf_counter() - started
-        started = time.perf_counter()
-        context = FitContext(radio_map, islands.labels, background, islands.table, self.config.seed_threshold)
-        fitted = []
-        report("islands fitted", 0, len(islands))
-        for row in range(len(islands)):
-            fitted.append(fit_island(context, row=row))
-            report("islands fitted", row + 1, len(islands))
-        self.timings["components"] = time.perf_counter() - started
-        counts = np.array([len(components) for components in fitted], dtype=np.int64)
-        return Extraction(
-            radio_map=radio_map,
-            noise=noise_model,
-            islands=Islands(labels=islands.labels, table=islands.table.replace(n_components=counts)),
-            components=component_table(radio_map, islands.table, list(chain.from_iterable(fitted))),
-        )
+        source = in_memory(radio_map, rows=self.rows)
+        with self._stage("background", "background and noise", report):
+            noise_model = self.noise_of(source, supplied=noise)
+        with self._stage("islands", "islands", report):
+            noise_model, found = self._iterated_islands(source, noise_model)
+        with self._stage("components", "components", report):
+            parts = decompose(
+                source,
+                found.gathered.pixels,
+                found.islands.table,
+                fit=dataclasses.replace(self.config.fit, seed_threshold=found.seed),
+                nested=self.config.nested,
+                search_nested=self.config.search_nested,
+                workers=self.workers,
+            )
+        with self._stage("descriptors", "shapes and artefact evidence", report):
+            extraction = self._assembled(radio_map, source, noise_model, found, parts)
+        if self.config.search_extended:
+            from neanias_ml.extraction.diffuse import diffuse_islands
 
-    def find_islands(self, radio_map: RadioMap, *, background: FloatMap, noise: FloatMap) -> Islands:
-        """Label and measure the islands of a map with known background and noise (Jy/beam, (ny, nx))."""
+            with self._stage("extended", "extended emission", report):
+                extraction = diffuse_islands(
+                    extraction,
+                    source,
+                    config=self.config.extended,
+                    background=self.config.background,
+                    workers=self.workers,
+                    progress=progress,
+                )
+        return extraction
+
+    def noise_of(self, radio_map: RadioMap, *, supplied: SuppliedNoise | None = None) -> NoiseModel:
+        """Background and noise of a map: the user's own, or the estimate."""
+        if supplied is not None:
+            supplied.require_shape(radio_map.shape)
+            return supplied
+        return estimate_noise(radio_map, config=self.config.background, workers=self.workers)
+
+    def find_islands(self, radio_map: RadioMap, noise_model: NoiseModel, *, seed: float | None = None) -> FoundIslands:
+        """Label and measure the islands of a map with known background and noise."""
         config = self.config
-        labels = label_islands(
-            (radio_map.data - background) / noise,
-            seed=config.seed_threshold,
+        excursions = scan_map(
+            radio_map,
+            noise_model,
             merge=config.merge_threshold,
-            min_pixels=max(2, round(config.min_beam_fraction * radio_map.beam_area)),
             connectivity=config.connectivity,
+            rows=self.rows,
+            workers=self.workers,
         )
+        least = self._least_pixels(radio_map)
+        if config.target_purity is not None:
+            seed = seed_for_purity(
+                excursions.positive,
+                excursions.negative,
+                target=config.target_purity,
+                min_pixels=least,
+                merge=config.merge_threshold,
+            )
+        seed = config.seed_threshold if seed is None else seed
+        runs = islands_above(excursions.positive, seed=seed, min_pixels=least)
+        gathered = self._gather(radio_map, noise_model, runs)
         table = measure_islands(
             radio_map,
-            labels,
-            background=background,
-            noise=noise,
+            gathered,
             merge=config.merge_threshold,
             extended_flux_excess=config.extended_flux_excess,
         )
-        return Islands(labels=labels, table=table)
+        table = self._with_wings(radio_map, noise_model, runs, table)
+        return FoundIslands(Islands(runs, table, radio_map.shape), gathered, excursions, seed)
+
+    def _iterated_islands(self, radio_map: RadioMap, noise_model: NoiseModel) -> tuple[NoiseModel, FoundIslands]:
+        """Islands with the seed lowered step by step, each time with the noise outside those found before."""
+        config = self.config
+        found = self.find_islands(radio_map, noise_model)
+        for step in range(1, config.seed_iterations):
+            seed = found.seed - config.seed_step
+            if seed <= config.merge_threshold or config.target_purity is not None:
+                break
+            if not isinstance(noise_model, SuppliedNoise):
+                noise_model = estimate_without(
+                    radio_map, found.islands.runs, config=config.background, workers=self.workers
+                )
+            found = self.find_islands(radio_map, noise_model, seed=config.seed_threshold - step * config.seed_step)
+        return noise_model, found
+
+    def _assembled(
+        self, radio_map: RadioMap, source: RadioMap, noise_model: NoiseModel, found: FoundIslands, parts: Decomposition
+    ) -> Extraction:
+        """Tables on the sky, nested islands, the negative check, and descriptors."""
+        islands, pixels = found.islands.table, found.gathered.pixels.without_margin()
+        negatives = self._negatives(source, noise_model, found)
+        evidence = artefact_evidence(
+            source,
+            islands=islands,
+            negatives=negatives.table,
+            noise=noise_model,
+            merge_threshold=self.config.merge_threshold,
+        )
+        counts = np.bincount(parts.fitted.island_row, minlength=len(islands))
+        islands = islands.replace(n_components=counts, p_spurious=evidence.p_spurious)
+        nested, own_flux = nested_islands(source, islands, found.gathered.pixels, parts)
+        islands = islands.replace(own_flux=own_flux)
+        return Extraction(
+            radio_map=radio_map,
+            noise=noise_model,
+            islands=Islands(found.islands.runs, islands, radio_map.shape),
+            components=component_table(radio_map, islands, parts.fitted, nested_ids=_ids(nested, parts)),
+            nested=nested,
+            diffuse=Islands.none(radio_map.shape),
+            negatives=negatives,
+            shapes=shape_table(pixels, beam_fwhm=radio_map.beam_fwhm),
+            sky_shapes=sky_shapes(pixels, radio_map=radio_map),
+            evidence=evidence,
+        )
+
+    def _negatives(self, radio_map: RadioMap, noise_model: NoiseModel, found: FoundIslands) -> NegativeCheck:
+        """Islands of the inverted map above the same thresholds."""
+        runs = islands_above(
+            found.excursions.negative, seed=found.seed, min_pixels=self._least_pixels(radio_map)
+        )
+        gathered = self._gather(radio_map, noise_model, runs).inverted()
+        table = measure_islands(
+            radio_map,
+            gathered,
+            merge=self.config.merge_threshold,
+            extended_flux_excess=self.config.extended_flux_excess,
+        )
+        return NegativeCheck(table, found.seed, len(found.islands))
+
+    def _with_wings(
+        self, radio_map: RadioMap, noise_model: NoiseModel, runs: Runs, table: IslandTable
+    ) -> IslandTable:
+        """Total fluxes of large extended islands with all of their wings."""
+        large = (table.kind == "extended") & (table.n_beams >= WINGS_BEAMS)
+        if not large.any():
+            return table
+        fwhm, area, rows = radio_map.beam_fwhm, radio_map.beam_area, np.flatnonzero(large)
+        gathered = gather(
+            radio_map, noise_model, runs, margin=WINGS_FWHM * fwhm, only=rows, rows=self.rows, workers=self.workers
+        )
+        sums, pixels = grown_sums(gathered, beam_area=area, ring=0.5 * fwhm)
+        total, error = table.total_flux.copy(), table.total_flux_err.copy()
+        total[rows], error[rows] = sums / area, integrated_flux_error(table.local_rms[rows], pixels, area)
+        return table.replace(total_flux=total, total_flux_err=error, own_flux=total)
+
+    def _gather(self, radio_map: RadioMap, noise_model: NoiseModel, runs: Runs) -> GatheredIslands:
+        margin = MARGIN_FWHM * radio_map.beam_fwhm
+        return gather(radio_map, noise_model, runs, margin=margin, rows=self.rows, workers=self.workers)
+
+    def _least_pixels(self, radio_map: RadioMap) -> int:
+        return max(2, round(self.config.min_beam_fraction * radio_map.beam_area))
+
+    @contextmanager
+    def _stage(self, name: str, title: str, report: Progress) -> Iterator[None]:
+        """Time a stage and tell of its beginning and end."""
+        report(title, 0, 1)
+        started = time.perf_counter()
+        yield
+        self.timings[name] = time.perf_counter() - started
+        report(title, 1, 1)
+
+
+def _ids(nested: Islands, parts: Decomposition) -> NDArray[np.int64]:
+    """Id of the nested island that each component was fitted in, 0 for none."""
+    return np.append(nested.table.island_id, 0)[parts.nested_index]

@@ -4,124 +4,78 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from neanias_ml.extraction.gather import GatheredIslands
+from neanias_ml.extraction.island_kernels import MOMENTS, island_sums
 from neanias_ml.extraction.tables import IslandTable, SourceFlag
 from neanias_ml.maps import RadioMap, ellipses_of_covariances
 
-FloatMap = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 
 
 def measure_islands(
-    radio_map: RadioMap,
-    labels: NDArray[np.int32],
-    *,
-    background: FloatMap,
-    noise: FloatMap,
-    merge: float,
-    extended_flux_excess: float,
+    radio_map: RadioMap, gathered: GatheredIslands, *, merge: float, extended_flux_excess: float
 ) -> IslandTable:
-    """Measure every island of a label map.
+    """Measure every island.
+
+    The total flux is the sum over the island and the margin around it, which holds the wings below the threshold; all
+    else is measured on the island's own pixels.
 
     Parameters
     ----------
     radio_map
-        The map the labels belong to.
-    labels
-        (ny, nx) int32 island label map, labels 1..N without gaps.
-    background, noise
-        (ny, nx) float32, Jy/beam.
+        The map the islands belong to.
+    gathered
+        Their pixels with a margin of about half a beam.
     merge
         Merge threshold in sigma with which the islands were made.
     extended_flux_excess
         Islands whose total over peak flux exceeds a point source's by more than this are ``extended``.
     """
-    pixels = _IslandPixels(radio_map.data, labels, background, noise)
-    boxes = ndimage.find_objects(labels)
-    x0 = np.array([box[1].start for box in boxes], dtype=np.int64)
-    x1 = np.array([box[1].stop for box in boxes], dtype=np.int64)
-    y0 = np.array([box[0].start for box in boxes], dtype=np.int64)
-    y1 = np.array([box[0].stop for box in boxes], dtype=np.int64)
-    n_pixels = pixels.total(np.ones_like(pixels.flux)).astype(np.int64)
-    rms = pixels.mean(pixels.noise)
-    peak_index, peak_x, peak_y = pixels.peaks()
-    x, y, covariance = pixels.moments()
-    snr = pixels.largest(pixels.flux / pixels.noise)
-    peak_flux = pixels.flux[peak_index]
-    total_flux = pixels.total(pixels.flux) / radio_map.beam_area
+    count, boxes, area = len(gathered.pixels), gathered.boxes, radio_map.beam_area
+    own = gathered.pixels.without_margin()
+    sums, peak = np.empty((count, MOMENTS)), np.empty(count, np.int64)
+    background = gathered.background[gathered.pixels.inside]
+    island_sums(own.offsets, own.y, own.x, own.flux, own.noise, background, sums, peak)
+    n_pixels, n_summed = own.counts, gathered.pixels.counts
+    peak_flux, snr, rms = own.flux[peak].astype(np.float64), sums[:, 9], sums[:, 7] / n_pixels
+    all_flux = gathered.pixels.flux.astype(np.float64)
+    summed = np.add.reduceat(all_flux, gathered.pixels.offsets[:-1]) if count else sums[:, 0]
+    x, y = sums[:, 2], sums[:, 3]
+    covariance = np.stack([sums[:, 4], sums[:, 5], sums[:, 5], sums[:, 6]], axis=1).reshape(-1, 2, 2)
     major, minor, angle = ellipses_of_covariances(covariance)
     ra, dec, on_sky = sky_positions(radio_map, x, y)
     return IslandTable(
-        island_id=np.arange(1, len(boxes) + 1),
+        island_id=np.arange(1, count + 1),
+        parent_id=np.zeros(count, dtype=np.int64),
+        level=np.zeros(count, dtype=np.int64),
         x=x,
         y=y,
-        peak_x=peak_x,
-        peak_y=peak_y,
+        peak_x=own.x[peak].astype(np.int64),
+        peak_y=own.y[peak].astype(np.int64),
         ra=ra,
         dec=dec,
-        x0=x0,
-        y0=y0,
-        x1=x1,
-        y1=y1,
+        x0=boxes[:, 2],
+        y0=boxes[:, 0],
+        x1=boxes[:, 3],
+        y1=boxes[:, 1],
         n_pixels=n_pixels,
         peak_flux=peak_flux,
-        total_flux=total_flux,
-        total_flux_err=integrated_flux_error(rms, n_pixels, radio_map.beam_area),
+        total_flux=summed / area,
+        total_flux_err=integrated_flux_error(rms, n_summed, area),
+        own_flux=summed / area,
         snr=snr,
         local_rms=rms,
-        local_background=pixels.mean(pixels.background),
+        local_background=sums[:, 8] / n_pixels,
         major=major,
         minor=minor,
         pixel_angle=angle,
-        n_beams=n_pixels / radio_map.beam_area,
-        n_components=np.zeros(len(boxes), dtype=np.int64),
-        kind=island_kind(total_flux, peak_flux, snr, merge=merge, excess=extended_flux_excess),
-        flags=_flags(labels, radio_map.data, on_sky, radio_map.sky is not None),
+        n_beams=n_pixels / area,
+        n_components=np.zeros(count, dtype=np.int64),
+        kind=island_kind(sums[:, 0] / area, peak_flux, snr, merge=merge, excess=extended_flux_excess),
+        p_spurious=np.full(count, np.nan),
+        flags=_flags(radio_map, boxes, gathered.touches_blank, on_sky),
     )
-
-
-class _IslandPixels:
-    """The pixels of all islands as flat arrays, so that one pass per quantity serves every island."""
-
-    def __init__(self, data: FloatMap, labels: NDArray[np.int32], background: FloatMap, noise: FloatMap) -> None:
-        index = np.flatnonzero(labels)
-        self.group = labels.ravel()[index].astype(np.int64) - 1
-        self.count = int(self.group.max()) + 1 if index.size else 0
-        self.y, self.x = np.divmod(index, labels.shape[1])
-        self.background = background.ravel()[index].astype(np.float64)
-        self.noise = noise.ravel()[index].astype(np.float64)
-        self.flux = data.ravel()[index].astype(np.float64) - self.background
-
-    def total(self, values: FloatArray) -> FloatArray:
-        sums: FloatArray = np.bincount(self.group, weights=values, minlength=self.count).astype(np.float64)
-        return sums
-
-    def mean(self, values: FloatArray) -> FloatArray:
-        return self.total(values) / self.total(np.ones_like(values))
-
-    def largest(self, values: FloatArray) -> FloatArray:
-        result = np.full(self.count, -np.inf)
-        np.maximum.at(result, self.group, values)
-        return result
-
-    def peaks(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Flat index of the brightest pixel of each island, and its column and row."""
-        order = np.lexsort((-self.flux, self.group))
-        first = order[np.searchsorted(self.group[order], np.arange(self.count))]
-        return first, self.x[first].astype(np.int64), self.y[first].astype(np.int64)
-
-    def moments(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Flux-weighted centroid and covariance (N, 2, 2) in pixels."""
-        weight = np.maximum(self.flux, 0.0)
-        norm = self.total(weight)
-        x, y = self.total(weight * self.x) / norm, self.total(weight * self.y) / norm
-        dx, dy = self.x - x[self.group], self.y - y[self.group]
-        covariance = np.empty((self.count, 2, 2))
-        covariance[:, 0, 0] = self.total(weight * dx * dx) / norm
-        covariance[:, 1, 1] = self.total(weight * dy * dy) / norm
-        covariance[:, 0, 1] = covariance[:, 1, 0] = self.total(weight * dx * dy) / norm
-        return x, y, covariance
 
 
 def integrated_flux_error(rms: FloatArray, n_pixels: NDArray[np.int64], beam_area: float) -> FloatArray:
@@ -156,16 +110,13 @@ def sky_positions(
     return ra, dec, np.isfinite(ra) & np.isfinite(dec)
 
 
-def _flags(labels: NDArray[np.int32], data: FloatMap, on_sky: NDArray[np.bool_], has_sky: bool) -> NDArray[np.int64]:
+def _flags(
+    radio_map: RadioMap, boxes: NDArray[np.int64], touches_blank: NDArray[np.bool_], on_sky: NDArray[np.bool_]
+) -> NDArray[np.int64]:
     """EDGE, BLANKED and OFF_SKY of every island."""
-    flags = np.zeros(int(labels.max(initial=0)) + 1, dtype=np.int64)
-    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    flags[np.unique(rim)] |= SourceFlag.EDGE
-    blank = ~np.isfinite(data)
-    if blank.any():
-        beside_blank = ndimage.binary_dilation(blank, structure=np.ones((3, 3)))
-        flags[np.unique(labels[beside_blank])] |= SourceFlag.BLANKED
-    flags = flags[1:]
-    if has_sky:
-        flags[~on_sky] |= SourceFlag.OFF_SKY
-    return flags
+    ny, nx = radio_map.shape
+    on_edge = (boxes[:, 0] == 0) | (boxes[:, 2] == 0) | (boxes[:, 1] == ny) | (boxes[:, 3] == nx)
+    flags = np.where(on_edge, int(SourceFlag.EDGE), 0) | np.where(touches_blank, int(SourceFlag.BLANKED), 0)
+    if radio_map.sky is not None:
+        flags |= np.where(on_sky, 0, int(SourceFlag.OFF_SKY))
+    return flags.astype(np.int64)

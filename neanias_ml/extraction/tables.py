@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.columns import Columns
-from neanias_ml.maps import RadioMap
+from neanias_ml.extraction.runs import Runs
+from neanias_ml.maps import RadioMap, Window
 
 if TYPE_CHECKING:
-    from neanias_ml.extraction.background import NoiseModel
+    from neanias_ml.extraction.artefacts import ArtefactEvidence
+    from neanias_ml.extraction.noise_model import NoiseModel
+    from neanias_ml.extraction.shapes import ShapeTable, SkyShapeTable
 
 FloatColumn = NDArray[np.float64]
 IntColumn = NDArray[np.int64]
@@ -37,6 +41,10 @@ class SourceFlag(IntFlag):
     """more peaks than are fitted at once; the fainter ones are left out"""
     MINOR_UPPER_LIMIT = 64
     """resolved along one axis only: the deconvolved minor axis is an upper limit"""
+    REMAINDER = 128
+    """what an extended island holds beside the sources inside it; size and position are moments"""
+    ON_EXTENDED = 256
+    """lies on extended emission, a plane of which was fitted underneath"""
 
 
 def flag_text(flags: int) -> str:
@@ -49,6 +57,10 @@ class IslandTable(Columns):
     """One row per island. Pixels are 0-based, fluxes Jy/beam (peak) and Jy (total), boxes half-open."""
 
     island_id: IntColumn
+    parent_id: IntColumn
+    """island that directly encloses this one; 0: none"""
+    level: IntColumn
+    """0 for islands of the map, 1, 2, ... for nested ones"""
     x: FloatColumn
     """flux-weighted centroid, pixels"""
     y: FloatColumn
@@ -65,8 +77,10 @@ class IslandTable(Columns):
     peak_flux: FloatColumn
     """background-subtracted, Jy/beam"""
     total_flux: FloatColumn
-    """background-subtracted sum over the island, Jy"""
+    """background-subtracted sum over the island with the wings around it, Jy; what its children hold is included"""
     total_flux_err: FloatColumn
+    own_flux: FloatColumn
+    """total flux without that of the children, Jy: its sum over all rows counts every source once"""
     snr: FloatColumn
     """largest signal to noise of its pixels"""
     local_rms: FloatColumn
@@ -81,7 +95,9 @@ class IslandTable(Columns):
     """area in beam areas"""
     n_components: IntColumn
     kind: TextColumn
-    """``compact`` or ``extended``"""
+    """``compact``, ``extended``, ``diffuse`` (found by the search for extended emission) or ``nested``"""
+    p_spurious: FloatColumn
+    """probability of an imaging artefact by the evidence around it; NaN where that was not looked at"""
     flags: IntColumn
 
 
@@ -91,6 +107,8 @@ class ComponentTable(Columns):
 
     component_id: IntColumn
     island_id: IntColumn
+    nested_id: IntColumn
+    """nested island that it was fitted in; 0: the island as a whole"""
     ra: FloatColumn
     dec: FloatColumn
     ra_err: FloatColumn
@@ -112,41 +130,134 @@ class ComponentTable(Columns):
     pa_err: FloatColumn
     dc_major: FloatColumn
     """deconvolved; an upper limit where SIZE_UPPER_LIMIT is set"""
+    dc_major_err: FloatColumn
+    """NaN for limits, as the next two"""
     dc_minor: FloatColumn
     """deconvolved; an upper limit where SIZE_UPPER_LIMIT or MINOR_UPPER_LIMIT is set"""
+    dc_minor_err: FloatColumn
     dc_pa: FloatColumn
+    dc_pa_err: FloatColumn
+    shape: TextColumn
+    """``beam`` where a free shape does not describe the pixels better and the beam's was used, else ``free``"""
     local_rms: FloatColumn
     local_background: FloatColumn
     snr: FloatColumn
+    residual_rms: FloatColumn
+    """root mean square residual of the island's fit in units of the noise; NaN without a fit"""
     fit_quality: IntColumn
-    """3 good, 2 acceptable, 1 poor, 0 no fit (moments)"""
+    """3 good: converged, residual at the noise or below 2 per cent of the peak; 2 acceptable: converged, residual below
+    2.5 sigma or 8 per cent; 1 poor: not converged, at a limit, or a larger residual; 0 no fit: moments"""
     flags: IntColumn
 
 
 @dataclass(frozen=True)
 class Islands:
-    """Island label map (0 = none, else ``island_id``) with the table of its islands.
+    """Islands of one layer: their pixels as runs and the table of their measures.
 
     Attributes
     ----------
-    labels
-        (ny, nx) int32.
+    runs
+        Region k of the runs is the island of row k.
     table
-        One row per island, sorted by ``island_id`` (1, 2, ... in order of the first pixel met row by row).
+        One row per island, sorted by ``island_id``; those of the map are numbered 1, 2, ... in order of the first pixel
+        met row by row.
+    shape
+        Rows and columns of the map.
     """
 
-    labels: NDArray[np.int32]
+    runs: Runs
     table: IslandTable
+    shape: tuple[int, int]
 
     def __len__(self) -> int:
         return len(self.table)
 
+    @classmethod
+    def none(cls, shape: tuple[int, int]) -> Islands:
+        """No islands."""
+        return cls(Runs.none(), IslandTable.empty(), shape)
+
+    @cached_property
+    def labels(self) -> NDArray[np.int32]:
+        """(ny, nx) int32 row number + 1 of the island in each pixel, 0 for none: a whole map, made at first use."""
+        return self.labels_in(Window(0, self.shape[0], 0, self.shape[1]))
+
+    def labels_in(self, window: Window) -> NDArray[np.int32]:
+        """The same of a window, without making the map of all."""
+        if "labels" in self.__dict__:
+            return self.labels[window.slices]
+        return self.runs.paint(window)
+
+    def mask(self, row: int) -> NDArray[np.bool_]:
+        """Pixels of one island within its box."""
+        table = self.table
+        box = Window(int(table.y0[row]), int(table.y1[row]), int(table.x0[row]), int(table.x1[row]))
+        return self.runs.only(row).paint(box) > 0
+
+
+@dataclass(frozen=True)
+class NegativeCheck:
+    """Islands of the inverted map: what noise and artefacts alone bring above the thresholds.
+
+    Attributes
+    ----------
+    table
+        Their measures, fluxes positive.
+    seed_threshold
+        Seed threshold that was used, for both signs.
+    n_positive
+        Islands of the map above the same thresholds.
+    """
+
+    table: IslandTable
+    seed_threshold: float
+    n_positive: int
+
+    @property
+    def purity(self) -> float:
+        """One minus negative over positive islands; NaN without any positive one."""
+        return 1.0 - len(self.table) / self.n_positive if self.n_positive else float("nan")
+
 
 @dataclass(frozen=True)
 class Extraction:
-    """All that the classical stage found in one map."""
+    """All that the classical stage found in one map.
+
+    Attributes
+    ----------
+    radio_map, noise
+        The map and its noise model.
+    islands
+        Islands of the map: disjoint, in the label map.
+    components
+        Gaussians; the fluxes of those of an island add up to the island's.
+    nested
+        Islands inside islands, at any number of levels; ids continue after those of ``islands`` and ``diffuse``.
+    diffuse
+        Regions that the search for extended emission added; islands inside them name them as parents.
+    negatives
+        The same thresholds on the inverted map, or None where that was not looked at.
+    shapes, sky_shapes, evidence
+        Descriptors of ``islands``, row by row, or None where they were not measured.
+    """
 
     radio_map: RadioMap
     noise: NoiseModel
     islands: Islands
     components: ComponentTable
+    nested: Islands
+    diffuse: Islands
+    negatives: NegativeCheck | None = None
+    shapes: ShapeTable | None = None
+    sky_shapes: SkyShapeTable | None = None
+    evidence: ArtefactEvidence | None = None
+
+    @property
+    def layers(self) -> tuple[Islands, Islands, Islands]:
+        """Islands of the map, diffuse regions, nested islands: in the order of their ids."""
+        return self.islands, self.diffuse, self.nested
+
+    @property
+    def all_islands(self) -> IslandTable:
+        """The islands of all layers in one table, sorted by id."""
+        return IslandTable.joined([layer.table for layer in self.layers])

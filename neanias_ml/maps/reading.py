@@ -9,7 +9,6 @@ from pathlib import Path
 
 from neanias_ml.errors import InputError, UsageError
 from neanias_ml.maps.beam import Beam
-from neanias_ml.maps.estimate import estimate_beam_fwhm
 from neanias_ml.maps.file_gate import FileLayout, HduLayout, inspect_file
 from neanias_ml.maps.header_axes import PlaneAxes, locate_plane, reference_frequency, spectral_channel
 from neanias_ml.maps.header_beam import BeamResult, beam_from_file
@@ -151,6 +150,8 @@ def _pixel_scale(
         return sky.pixel_scale, ()
     rows, columns = (max(0, (length - _ESTIMATE_SIDE) // 2) for length in shape)
     window = Window(rows, min(shape[0], rows + _ESTIMATE_SIDE), columns, min(shape[1], columns + _ESTIMATE_SIDE))
+    from neanias_ml.maps.estimate import estimate_beam_fwhm  # scipy is loaded for the few maps that need it
+
     estimate = estimate_beam_fwhm(reader(window), axis_ratio=beam.major / beam.minor)
     if not estimate.is_trustworthy:
         raise InputError(

@@ -1,0 +1,161 @@
+"""Which bright source an island may be a sidelobe of, and what the islands around say about it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+CULPRIT_SNR = 30.0
+"""Sources fainter than this, in units of the noise away from bright sources, leave no sidelobes above the noise."""
+CULPRIT_RATIO = 5.0
+"""A culprit is at least this much brighter than its sidelobe."""
+CULPRIT_REACH = 200.0
+"""Farthest culprit, beam widths."""
+SIDELOBE_DECAY = 10.0
+"""Distance in beam widths from which the sidelobes of a source weaken as one over the distance."""
+COMPANY_REACH = 60.0
+"""Farthest islands around a culprit that count as company on a ray or ring, beam widths."""
+SURROUNDINGS = 8.0
+"""Radius in beam widths within which positive and negative islands are counted around an island."""
+ECHOES = 3
+"""Other bright sources around which the sidelobe of a culprit is looked for again."""
+ECHO_RATIO = 0.2
+"""Such a source has at least this part of the culprit's flux."""
+_LANE = 1.0
+"""Half-width of a ray or ring, beam widths."""
+
+
+@njit(cache=True, nogil=True)
+def find_culprits(
+    x: FloatArray, y: FloatArray, peak: FloatArray, snr: FloatArray
+) -> IntArray:  # pragma: no cover (compiled)
+    """Row of the source whose sidelobes are the most likely cause of each island, or -1, (N,).
+
+    Parameters
+    ----------
+    x, y
+        (N,) positions in beam widths.
+    peak
+        (N,) peak fluxes.
+    snr
+        (N,) peak flux over the noise away from bright sources.
+    """
+    order = np.argsort(x, kind="mergesort")
+    bright = order[snr[order] >= CULPRIT_SNR]
+    bright_x = x[bright]
+    culprit = np.full(len(x), -1, dtype=np.int64)
+    for row in range(len(x)):
+        best = 0.0
+        low = np.searchsorted(bright_x, x[row] - CULPRIT_REACH)
+        for place in range(low, len(bright)):
+            other = bright[place]
+            if bright_x[place] > x[row] + CULPRIT_REACH:
+                break
+            distance = math.hypot(x[other] - x[row], y[other] - y[row])
+            if peak[other] < CULPRIT_RATIO * peak[row] or distance > CULPRIT_REACH:
+                continue
+            strength = peak[other] / (1.0 + distance / SIDELOBE_DECAY)
+            if strength > best:
+                best, culprit[row] = strength, other
+    return culprit
+
+
+@njit(cache=True, nogil=True)
+def echo_positions(
+    x: FloatArray, y: FloatArray, peak: FloatArray, snr: FloatArray, culprit: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:  # pragma: no cover (compiled)
+    """Where each island would appear again if it were a sidelobe of its culprit.
+
+    Dirty beams are point-symmetric and the same for all sources of a pointing. So a sidelobe has a twin mirrored
+    through its culprit, and twins on both sides of every other bright source in proportion to that source's flux.
+
+    Returns
+    -------
+    tuple
+        Positions x and y, and the culprit's flux over that of the source at hand, each (N, 1 + 2 `ECHOES`): the mirror
+        first. NaN where there is no such source. Positions have the units of x and y (beam widths).
+    """
+    order = np.argsort(-peak, kind="mergesort")
+    bright = order[snr[order] >= CULPRIT_SNR]
+    echo_x = np.full((len(x), 1 + 2 * ECHOES), np.nan)
+    echo_y, scale = echo_x.copy(), echo_x.copy()
+    for row in range(len(x)):
+        source = culprit[row]
+        if source < 0:
+            continue
+        dx, dy = x[row] - x[source], y[row] - y[source]
+        echo_x[row, 0], echo_y[row, 0], scale[row, 0] = x[source] - dx, y[source] - dy, 1.0
+        column = 1
+        for other in bright:
+            if column > 2 * ECHOES or peak[other] < ECHO_RATIO * peak[source]:
+                break
+            if other == source or math.hypot(x[other] - x[source], y[other] - y[source]) > CULPRIT_REACH:
+                continue
+            for side in (1.0, -1.0):
+                echo_x[row, column], echo_y[row, column] = x[other] + side * dx, y[other] + side * dy
+                scale[row, column] = peak[source] / peak[other]
+                column += 1
+    return echo_x, echo_y, scale
+
+
+@njit(cache=True, nogil=True)
+def company_on_rays_and_rings(
+    x: FloatArray, y: FloatArray, peak: FloatArray, culprit: IntArray, density: float
+) -> FloatArray:  # pragma: no cover (compiled)
+    """Other weak islands on the ray through the culprit and on the ring around it, (N, 2).
+
+    Given as ln((1 + found) / (1 + expected)) for islands strewn at ``density`` per square beam width; 0 without
+    culprit. The ray goes through the culprit and on at its other side.
+    """
+    order = np.argsort(x, kind="mergesort")
+    sorted_x = x[order]
+    result = np.zeros((len(x), 2))
+    for row in range(len(x)):
+        source = culprit[row]
+        if source < 0:
+            continue
+        dx, dy = x[row] - x[source], y[row] - y[source]
+        distance = math.hypot(dx, dy)
+        if distance == 0.0 or distance > COMPANY_REACH:
+            continue
+        on_ray, on_ring = 0, 0
+        for place in range(np.searchsorted(sorted_x, x[source] - COMPANY_REACH), len(x)):
+            other = order[place]
+            ex, ey = x[other] - x[source], y[other] - y[source]
+            if ex > COMPANY_REACH:
+                break
+            radius = math.hypot(ex, ey)
+            is_weak = CULPRIT_RATIO * peak[other] <= peak[source]  # so never the culprit itself
+            if other == row or radius > COMPANY_REACH or not is_weak:
+                continue
+            if abs(ex * dy - ey * dx) < _LANE * distance:
+                on_ray += 1
+            if abs(radius - distance) < _LANE:
+                on_ring += 1
+        result[row, 0] = math.log((1.0 + on_ray) / (1.0 + 4.0 * _LANE * COMPANY_REACH * density))
+        result[row, 1] = math.log((1.0 + on_ring) / (1.0 + 4.0 * math.pi * distance * _LANE * density))
+    return result
+
+
+@njit(cache=True, nogil=True)
+def count_around(
+    x: FloatArray, y: FloatArray, other_x: FloatArray, other_y: FloatArray
+) -> FloatArray:  # pragma: no cover (compiled)
+    """Number of positions ``other`` within `SURROUNDINGS` of each of N positions, all in beam widths, (N,)."""
+    order = np.argsort(other_x, kind="mergesort")
+    sorted_x = other_x[order]
+    result = np.zeros(len(x))
+    for row in range(len(x)):
+        for place in range(np.searchsorted(sorted_x, x[row] - SURROUNDINGS), len(sorted_x)):
+            if sorted_x[place] > x[row] + SURROUNDINGS:
+                break
+            dx, dy = sorted_x[place] - x[row], other_y[order[place]] - y[row]
+            if dx * dx + dy * dy <= SURROUNDINGS**2:
+                result[row] += 1.0
+    return result
