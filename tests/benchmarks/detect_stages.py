@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 
 def peak_memory_mb() -> float:
@@ -39,8 +38,7 @@ def run(path: str, *, model: str, write: Callable[[str], None]) -> None:
     with stage("imports", rows):
         from neanias_ml.catalogue import RunRecord, write_catalogue
         from neanias_ml.cli.options import silent_libraries
-        from neanias_ml.extraction import SourceFinder, estimate_noise
-        from neanias_ml.extraction.components import FitContext, fit_island
+        from neanias_ml.extraction import SourceFinder
         from neanias_ml.inference.detector import ObjectDetector
         from neanias_ml.maps import read_map, require_usable_pixels
         from neanias_ml.models.bundle import load_bundle
@@ -51,21 +49,15 @@ def run(path: str, *, model: str, write: Callable[[str], None]) -> None:
         with stage("model", rows):
             detector = ObjectDetector(load_bundle(model))
         finder = SourceFinder()
-        with stage("background and noise", rows):
-            background, noise = estimate_noise(radio_map).evaluate()
-        with stage("islands", rows):
-            islands = finder.find_islands(radio_map, background=background, noise=noise)
-        with stage("components", rows):
-            seed = finder.config.seed_threshold
-            context = FitContext(radio_map, islands.labels, background, islands.table, seed)
-            for row in range(len(islands)):
-                fit_island(context, row=row)
-        extraction: Any = finder(radio_map)
+        with stage("first extraction (compiled code loaded)", rows):
+            finder(radio_map)
+        with stage("extraction", rows):
+            extraction = finder(radio_map)
         with stage("network and objects", rows):
             catalogue = detector(extraction)
         with tempfile.TemporaryDirectory() as folder, stage("catalogue and pictures", rows):
             write_catalogue(folder, extraction=extraction, catalogue=catalogue, run=RunRecord())
-    write(f"{path}: {radio_map.shape[1]} x {radio_map.shape[0]} pixels, {len(islands)} islands\n")
+    write(f"{path}: {radio_map.shape[1]} x {radio_map.shape[0]} pixels, {len(extraction.islands)} islands\n")
     write("| stage | wall s | CPU s | peak memory MB |\n|---|---|---|---|")
     for name, wall, cpu, memory in rows:
         write(f"| {name} | {wall:.2f} | {cpu:.2f} | {memory:.0f} |")

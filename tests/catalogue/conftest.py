@@ -10,9 +10,7 @@ import pytest
 from astropy.wcs import WCS
 
 from neanias_ml.catalogue.masks import PROBABILITY_COLUMNS
-from neanias_ml.extraction.background import NoiseModel
-from neanias_ml.extraction.islands import label_islands
-from neanias_ml.extraction.measure import measure_islands
+from neanias_ml.extraction import FinderConfig, MeshNoise, SourceFinder
 from neanias_ml.extraction.tables import ComponentTable, Extraction, Islands, SourceFlag
 from neanias_ml.inference.objects import Detections, ObjectCatalogue, ObjectTable
 from neanias_ml.maps import Beam, RadioMap, covariances_of_ellipses
@@ -49,6 +47,7 @@ def gaussian_components(
     return ComponentTable(
         component_id=np.arange(1, n + 1),
         island_id=np.zeros(n, dtype=np.int64),
+        nested_id=np.zeros(n, dtype=np.int64),
         ra=zeros,
         dec=zeros,
         ra_err=1e-5 * ones,
@@ -68,11 +67,16 @@ def gaussian_components(
         pa=pa,
         pa_err=5.0 * ones,
         dc_major=np.sqrt(np.maximum(major**2 - (BEAM.major * 3600) ** 2, 0)),
+        dc_major_err=0.3 * ones,
         dc_minor=np.sqrt(np.maximum(minor**2 - (BEAM.minor * 3600) ** 2, 0)),
+        dc_minor_err=0.2 * ones,
         dc_pa=pa,
+        dc_pa_err=5.0 * ones,
+        shape=np.where(wide, "free", "beam"),
         local_rms=NOISE * ones,
         local_background=zeros,
         snr=peak / NOISE,
+        residual_rms=ones,
         fit_quality=np.full(n, 3),
         flags=np.where(wide, 0, int(SourceFlag.SIZE_UPPER_LIMIT)),
     )
@@ -113,10 +117,10 @@ def extract_synthetic(
     radio_map = RadioMap.from_array(
         data, beam=BEAM, wcs=geometry, pixel_scale=PIXEL, frequency=frequency, flags=() if wcs else ("NoWcs",)
     )
-    noise = NoiseModel(np.zeros((1, 1)), np.full((1, 1), NOISE), max(shape), shape)
-    background, rms = noise.evaluate()
-    labels = label_islands((radio_map.data - background) / rms, seed=5.0, merge=2.5, min_pixels=5)
-    table = measure_islands(radio_map, labels, background=background, noise=rms, merge=2.5, extended_flux_excess=0.4)
+    noise = MeshNoise(np.zeros((1, 1)), np.full((1, 1), NOISE), max(shape), shape)
+    finder = SourceFinder(FinderConfig(merge_threshold=2.5))
+    islands = finder.find_islands(radio_map, noise).islands
+    labels = islands.labels
     centre_label = labels[np.rint(components.y).astype(int), np.rint(components.x).astype(int)]
     components = components.replace(island_id=centre_label.astype(np.int64))
     if radio_map.sky is not None and n:
@@ -124,7 +128,14 @@ def extract_synthetic(
         components = components.replace(ra=ra, dec=dec)
     elif n:
         components = components.replace(ra=np.full(n, np.nan), dec=np.full(n, np.nan))
-    return Extraction(radio_map, noise, Islands(labels, table), components.select(centre_label > 0))
+    return Extraction(
+        radio_map,
+        noise,
+        islands,
+        components.select(centre_label > 0),
+        nested=Islands.none(shape),
+        diffuse=Islands.none(shape),
+    )
 
 
 def group_islands(extraction: Extraction, *, seed: int = 2) -> ObjectCatalogue:

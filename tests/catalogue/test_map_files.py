@@ -12,7 +12,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from neanias_ml.catalogue import map_files
-from neanias_ml.catalogue.map_files import ComponentModel, map_header, map_writers, row_strips, write_map
+from neanias_ml.catalogue.map_files import map_header, map_writers, row_strips, write_map
+from neanias_ml.extraction.model_map import GaussianModel
 from neanias_ml.extraction.tables import ComponentTable, Extraction
 from neanias_ml.maps import RadioMap, Window, read_map
 
@@ -31,13 +32,13 @@ def write_all(extraction: Extraction, folder: Path) -> dict[str, tuple[np.ndarra
 
 
 def test_rendered_components_equal_brute_force(extraction: Extraction, brute_force_image: Painter) -> None:
-    model = ComponentModel(extraction.radio_map, extraction.components)
+    model = GaussianModel.of(extraction.radio_map, extraction.components)
     expected = brute_force_image(extraction.radio_map, extraction.components)
     np.testing.assert_allclose(model.render(extraction.radio_map.extent), expected, atol=2e-7 * expected.max())
 
 
 def test_a_window_sees_what_the_whole_map_sees(extraction: Extraction) -> None:
-    model = ComponentModel(extraction.radio_map, extraction.components)
+    model = GaussianModel.of(extraction.radio_map, extraction.components)
     whole = model.render(extraction.radio_map.extent)
     for window in (Window(0, 7, 0, 160), Window(40, 90, 33, 101), Window(119, 120, 159, 160)):
         np.testing.assert_allclose(model.render(window), whole[window.slices], rtol=1e-5, atol=1e-12)
@@ -47,7 +48,7 @@ def test_total_flux_of_a_rendered_component(make_extraction: Callable[..., Extra
     """The sum over pixels divided by the beam area is the component's flux (analytic)."""
     extraction = make_extraction(n=1, seed=8, shape=(200, 200))
     centred = extraction.components.replace(x=np.array([100.3]), y=np.array([99.6]))
-    image = ComponentModel(extraction.radio_map, centred).render(extraction.radio_map.extent)
+    image = GaussianModel.of(extraction.radio_map, centred).render(extraction.radio_map.extent)
     assert image.sum() / extraction.radio_map.beam_area == pytest.approx(centred.total_flux[0], rel=1e-3)
 
 
@@ -134,6 +135,6 @@ def test_unfittable_components_are_not_rendered(extraction: Extraction) -> None:
     broken = extraction.components.replace(
         minor=np.where(extraction.components.component_id == extraction.components.component_id[0], 0.0, 8.0)
     )
-    image = ComponentModel(extraction.radio_map, broken).render(extraction.radio_map.extent)
+    image = GaussianModel.of(extraction.radio_map, broken).render(extraction.radio_map.extent)
     assert np.isfinite(image).all() and image.max() > 0
     assert dataclasses.replace(extraction, components=broken).components.minor[0] == 0.0

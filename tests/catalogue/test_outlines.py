@@ -67,7 +67,7 @@ def test_frayed_island_is_smoothed_and_keeps_its_area() -> None:
 
 
 def test_one_outline_for_each_island(extraction: Extraction) -> None:
-    outlines = island_outlines(extraction.islands)
+    outlines = island_outlines([extraction.islands])
     table = extraction.islands.table
     assert len(outlines) == len(table)
     for polygon, x0, x1, y0, y1 in zip(outlines, table.x0, table.x1, table.y0, table.y1, strict=True):

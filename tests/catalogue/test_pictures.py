@@ -34,7 +34,7 @@ from neanias_ml.inference.objects import ObjectCatalogue
 def draw(extraction: Extraction, catalogue: ObjectCatalogue | None, path: Path) -> np.ndarray:
     """The overview as RGB, (h, w, 3)."""
     sources = Sources.from_results(extraction, catalogue)
-    write_overview(sources, island_outlines(extraction.islands), path, title="a $map_ {with} <odd> name^")
+    write_overview(sources, island_outlines([extraction.islands]), path, title="a $map_ {with} <odd> name^")
     return imread(path)[..., :3]
 
 

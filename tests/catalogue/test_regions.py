@@ -22,7 +22,7 @@ from neanias_ml.inference.objects import ObjectCatalogue
 def read_back(extraction: Extraction, catalogue: ObjectCatalogue | None, folder: Path) -> list:
     """Write the regions and read them with the ``regions`` package."""
     sources = Sources.from_results(extraction, catalogue)
-    write_regions(sources, island_outlines(extraction.islands), folder / "sources.reg")
+    write_regions(sources, island_outlines([extraction.islands]), folder / "sources.reg")
     return list(Regions.read(folder / "sources.reg", format="ds9"))
 
 

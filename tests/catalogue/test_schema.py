@@ -28,6 +28,7 @@ PROMISED = {
     "objects": """object_id class_name p_spurious p_compact p_extended p_multisland p_flagged morphology
         morphology_probability n_islands island_ids ra dec x y x0 y0 x1 y1 peak_flux total_flux total_flux_err
         largest_angular_size position_angle snr association_probability flags""",
+    "descriptors": "island_id area perimeter circularity flux_mean hu_1 zernike_2_0",
 }
 
 

@@ -11,17 +11,24 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from neanias_ml.catalogue.geometry import component_pixel_covariances
 from neanias_ml.catalogue.schema import COMPONENTS, ISLANDS, TABLES
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.tables import build_tables, flags_in_words, provenance_facts, table_from_columns
+from neanias_ml.extraction import SourceFinder
+from neanias_ml.extraction.model_map import pixel_covariances
 from neanias_ml.extraction.tables import Extraction, SourceFlag
 from neanias_ml.inference.objects import ObjectCatalogue
 from neanias_ml.maps import Beam, MapSource, RadioMap, covariances_of_ellipses, ellipses_of_covariances
 
 
-def test_columns_units_and_order_of_the_schema(extraction: Extraction, catalogue: ObjectCatalogue) -> None:
-    tables = build_tables(extraction, catalogue=catalogue)
+def test_columns_units_and_order_of_the_schema(
+    extraction: Extraction, make_catalogue: Callable[..., ObjectCatalogue]
+) -> None:
+    measured = SourceFinder()(extraction.radio_map)
+    described = dataclasses.replace(
+        extraction, **{name: getattr(measured, name) for name in ("islands", "shapes", "sky_shapes", "evidence")}
+    )
+    tables = build_tables(described, catalogue=make_catalogue(described), descriptors=True)
     assert [table.meta["name"] for table in tables.all] == [schema.name for schema in TABLES]
     for schema, table in zip(TABLES, tables.all, strict=True):
         assert tuple(table.colnames) == schema.names
@@ -30,6 +37,11 @@ def test_columns_units_and_order_of_the_schema(extraction: Extraction, catalogue
             assert values.ndim == 1 and values.dtype.kind == {"int64": "i", "float64": "f", "text": "U"}[column.dtype]
             assert (values.unit or u.one) == u.Unit(column.unit)
             assert values.info.description == column.description
+
+
+def test_descriptors_that_were_not_measured_cannot_be_written(extraction: Extraction) -> None:
+    with pytest.raises(ValueError, match="without descriptors"):
+        build_tables(extraction, descriptors=True)
 
 
 def test_values_pass_unchanged(extraction: Extraction, catalogue: ObjectCatalogue) -> None:
@@ -88,7 +100,7 @@ def test_geometry_of_many_rows_equals_that_of_each(extraction: Extraction, pixel
     for each in (extraction, pixel_extraction):
         radio_map, components = each.radio_map, each.components
         jacobians = radio_map.tangent_jacobian(components.x, components.y)
-        covariances = component_pixel_covariances(radio_map, components)
+        covariances = pixel_covariances(radio_map, components)
         for row in range(len(components)):
             x, y = float(components.x[row]), float(components.y[row])
             np.testing.assert_allclose(jacobians[row], radio_map.tangent_jacobian(x, y), rtol=1e-9, atol=1e-15)

@@ -128,7 +128,7 @@ def test_extract_imports_no_network_library():
 
 
 def test_a_bug_is_one_line_without_debug(run, map_file, tmp_path, monkeypatch):
-    def broken(self, radio_map, progress=None):
+    def broken(self, radio_map, **keywords):
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr("neanias_ml.extraction.SourceFinder.__call__", broken)
@@ -141,7 +141,7 @@ def test_a_bug_is_one_line_without_debug(run, map_file, tmp_path, monkeypatch):
 def test_interrupt_and_memory(run, map_file, tmp_path, monkeypatch):
     for error, expected in ((KeyboardInterrupt(), 130), (MemoryError(), 4)):
 
-        def stop(self, radio_map, progress=None, error=error):
+        def stop(self, radio_map, *, error=error, **keywords):
             raise error
 
         monkeypatch.setattr("neanias_ml.extraction.SourceFinder.__call__", stop)

@@ -100,7 +100,7 @@ def test_a_window_does_not_depend_on_far_pixels(bundle, extraction):
     before = predict_window(extraction, grid, corner, bundle=bundle)
     pixels = extraction.radio_map.data.copy()
     pixels[-20:, -20:] = np.nan
-    changed = type(extraction)(make_map(pixels), extraction.noise, extraction.islands, extraction.components)
+    changed = dataclasses.replace(extraction, radio_map=make_map(pixels))
     after = predict_window(changed, grid, corner, bundle=bundle)
     np.testing.assert_array_equal(before.probabilities, after.probabilities)
 
