@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -15,7 +17,9 @@ PAD = 2
 """Pixels around the core of a stamp at which smoothed images are known: a Laplacian next to it needs them."""
 LINE_PIXELS = 2048
 """Pixels that are smoothed at a time."""
-NOTHING = np.float32(0.0)
+NOTHING, ONE, NEXT = np.float32(0.0), np.float32(1.0), np.int64(1)
+FIRST_OF_EQUALS, ANY_OF_EQUALS = np.bool_(True), np.bool_(False)
+"""Arguments of kernels: for plain literals these would be compiled once for each value."""
 SMOOTH_WEIGHT = 2.0
 """Weight of the smooth scale in the excess: emission three and more beams wide is at most about this many times as
 curved at the finest scale as at the smooth one, a point source eleven times."""
@@ -58,29 +62,28 @@ def box_in_tile(y: Int32s, x: Int32s, inside: Mask, tile: tuple[int, int], side:
 
 
 @njit(cache=True, nogil=True)
-def smooth_core(image: Image, smoothed: Image, kernel: Image, edge: int) -> None:
+def _smooth_core(image: Image, smoothed: Image, kernel: Image, edge: int, columns: Image, lines: Image) -> None:
     """Separable convolution with a symmetric kernel of the pixels that are ``edge`` (at least its radius) inside.
 
     Some rows at a time are one long line, so that the loops over it are long and its sums stay in the fastest cache.
+    ``columns`` (longer by two radii) and ``lines`` are scratch for them; the image comes flat.
     """
-    width, reach = image.shape[1], kernel.size - 1
-    rows = max(1, LINE_PIXELS // width)
-    pixels = image.ravel()
-    columns, lines = np.zeros(rows * width + 2 * reach, np.float32), np.empty(rows * width, np.float32)
+    width, reach = smoothed.shape[1] + 2 * edge, kernel.size - 1
+    rows = lines.size // width
     for row in range(0, smoothed.shape[0], rows):
         height = min(rows, smoothed.shape[0] - row)
         count = height * width
-        _weigh(pixels, (row + edge) * width, width, kernel, columns[reach : reach + count])
-        _weigh(columns, reach, 1, kernel, lines[:count])
+        _weigh(image, (row + edge) * width, width, kernel, columns[reach : reach + count])
+        _weigh(columns, reach, NEXT, kernel, lines[:count])
         for i in range(height):
-            smoothed[row + i] = lines[i * width + edge : (i + 1) * width - edge]
+            _times(lines[i * width + edge : (i + 1) * width - edge], ONE, smoothed[row + i])
 
 
 @njit(cache=True, nogil=True)
-def _weigh(values: Image, begin: int, step: int, kernel: Image, sums: Image) -> None:
+def _weigh(values: Image, begin: int, step: int | np.int64, kernel: Image, sums: Image) -> None:
     """Sums of values from ``begin`` on with those ``step`` apart on both sides, weighted by a kernel."""
     end, reach = begin + sums.size, kernel.size - 1
-    sums[:] = kernel[0] * values[begin:end]
+    _times(values[begin:end], kernel[0], sums)
     for t in range(1, reach, 2):
         left, right, next_right = begin - t * step, begin + t * step, begin + (t + 1) * step
         _add_pairs(
@@ -96,6 +99,13 @@ def _weigh(values: Image, begin: int, step: int, kernel: Image, sums: Image) -> 
 
 
 @njit(cache=True, nogil=True)
+def _times(values: Image, weight: np.float32, products: Image) -> None:
+    """Values times a weight."""
+    for j in range(products.size):
+        products[j] = weight * values[j]
+
+
+@njit(cache=True, nogil=True)
 def _add_pairs(
     near: tuple[Image, Image], far: tuple[Image, Image], weights: tuple[np.float32, np.float32], sums: Image
 ) -> None:
@@ -108,7 +118,7 @@ def _add_pairs(
 
 
 @njit(cache=True, nogil=True)
-def laplacian_of_core(smoothed: Image, response: Image, factor: float) -> None:
+def _laplacian_of_core(smoothed: Image, response: Image, factor: float) -> None:
     """``-factor`` times the five-point Laplacian of all but the outermost pixels."""
     scale = np.float32(factor)
     for i in range(1, smoothed.shape[0] - 1):
@@ -118,7 +128,6 @@ def laplacian_of_core(smoothed: Image, response: Image, factor: float) -> None:
             target[j] = scale * (np.float32(4.0) * line[j] - sides)
 
 
-@njit(cache=True, nogil=True)
 def scale_space(
     image: Image, kernels: tuple[Image, NDArray[np.int64]], halo: int, factors: FloatArray
 ) -> tuple[Image, Image]:
@@ -126,14 +135,16 @@ def scale_space(
     weights, radii = kernels
     shape = (weights.shape[0], image.shape[0] - 2 * (halo - PAD), image.shape[1] - 2 * (halo - PAD))
     smoothed, response = np.empty(shape, np.float32), np.zeros(shape, np.float32)
-    for k in range(shape[0]):
-        smooth_core(image, smoothed[k], weights[k, : radii[k] + 1], halo - PAD)
-        laplacian_of_core(smoothed[k], response[k], factors[k])
+    flat, line = image.ravel(), max(1, LINE_PIXELS // image.shape[1]) * image.shape[1]
+    columns, lines = np.zeros(line + 2 * int(radii.max()), np.float32), np.empty(line, np.float32)
+    for k, radius in enumerate(radii):
+        _smooth_core(flat, smoothed[k], weights[k, : radius + 1], halo - PAD, columns, lines)
+        _laplacian_of_core(smoothed[k], response[k], factors[k])
     return smoothed, response
 
 
 @njit(cache=True, nogil=True)
-def _is_highest(response: Image, value: float, i: int, j: int, among_equals: bool) -> bool:
+def _is_highest(response: Image, value: float, i: int, j: int, among_equals: np.bool_) -> bool:
     """Whether nothing within one pixel of (i, j) exceeds a value; equals before (i, j) count if ``among_equals``."""
     for di in range(-1, 2):
         for dj in range(-1, 2):
@@ -144,27 +155,37 @@ def _is_highest(response: Image, value: float, i: int, j: int, among_equals: boo
     return True
 
 
-@njit(cache=True, nogil=True)
 def find_maxima(response: Image, inside: NDArray[np.bool_], halo: int, least: FloatArray) -> NDArray[np.int32]:
     """(M, 4): scale index, row, column, and whether the maximum is one in scale, too; the guard scale has none.
 
     Rows and columns are those of the stamp, of which the responses hold the core with ``PAD`` pixels around it.
     """
     scales, height, width = response.shape
-    edge = halo - PAD
-    found = [(0, 0, 0, 0) for _ in range(0)]
+    # of neighbours one at most is a maximum
+    most = (scales - 1) * ((height - 2 * PAD + 1) // 2) * ((width - 2 * PAD + 1) // 2)
+    places = np.empty((most, 4), np.int32)
+    return places[: _fill_in_maxima(response, inside, halo - PAD, least, places)].copy()
+
+
+@njit(cache=True, nogil=True)
+def _fill_in_maxima(
+    response: Image, inside: NDArray[np.bool_], edge: int, least: FloatArray, places: NDArray[np.int32]
+) -> int:
+    """Fill in the rows of `find_maxima`; their number."""
+    scales, height, width = response.shape
+    count = 0
     for k in range(scales - 1):
         for i in range(PAD, height - PAD):
             for j in range(PAD, width - PAD):
                 value = response[k, i, j]
-                if value >= least[k] and inside[i + edge, j + edge] and _is_highest(response[k], value, i, j, True):
-                    finer = k > 0 and not _is_highest(response[k - 1], value, i, j, False)
-                    coarser = not _is_highest(response[k + 1], value, i, j, False)
-                    found.append((k, i + edge, j + edge, 0 if finer or coarser else 1))
-    places = np.empty((len(found), 4), np.int32)
-    for m, place in enumerate(found):
-        places[m, 0], places[m, 1], places[m, 2], places[m, 3] = place
-    return places
+                strong = value >= least[k] and inside[i + edge, j + edge]
+                if strong and _is_highest(response[k], value, i, j, FIRST_OF_EQUALS):
+                    finer = k > 0 and not _is_highest(response[k - 1], value, i, j, ANY_OF_EQUALS)
+                    coarser = not _is_highest(response[k + 1], value, i, j, ANY_OF_EQUALS)
+                    places[count, 0], places[count, 1], places[count, 2] = k, i + edge, j + edge
+                    places[count, 3] = 0 if finer or coarser else 1
+                    count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -179,10 +200,9 @@ def _curvatures(image: Image, i: int, j: int) -> tuple[float, float, float]:
 @njit(cache=True, nogil=True)
 def _weaker(xx: float, yy: float, xy: float) -> float:
     """The smaller eigenvalue of a curvature matrix."""
-    return 0.5 * (xx + yy) - np.sqrt(0.25 * (xx - yy) ** 2 + xy**2)
+    return 0.5 * (xx + yy) - math.sqrt(0.25 * (xx - yy) * (xx - yy) + xy * xy)
 
 
-@njit(cache=True, nogil=True)
 def measure_maxima(
     image: Image,
     inside: NDArray[np.bool_],
@@ -192,11 +212,26 @@ def measure_maxima(
     noises: tuple[int, FloatArray, FloatArray, FloatArray],
 ) -> FloatArray:
     """(M, 12) row, column, those of the summit, scale, responses, excesses, roundness, own scale or not, height."""
+    measured = np.zeros((len(places), 12))
+    _fill_in_measures(image, inside, scale_space, places, halo, noises, measured)
+    return measured
+
+
+@njit(cache=True, nogil=True)
+def _fill_in_measures(
+    image: Image,
+    inside: NDArray[np.bool_],
+    scale_space: tuple[Image, Image],
+    places: NDArray[np.int32],
+    halo: int,
+    noises: tuple[int, FloatArray, FloatArray, FloatArray],
+    measured: FloatArray,
+) -> None:
+    """Fill in the rows of `measure_maxima`."""
     smoothed, response = scale_space
     smooth, sigma, noise, excess_noise = noises
-    measured = np.zeros((len(places), 12))
     for m in range(len(places)):
-        k, y, x, in_scale = places[m]
+        k, y, x, in_scale = places[m, 0], places[m, 1], places[m, 2], places[m, 3]
         i, j = y - halo + PAD, x - halo + PAD
         scale = sigma[k]
         if k > 0 and in_scale:
@@ -215,7 +250,6 @@ def measure_maxima(
             around = _curvatures(smoothed[smooth], i, j)
             xx, yy, xy = xx - SMOOTH_WEIGHT * around[0], yy - SMOOTH_WEIGHT * around[1], xy - SMOOTH_WEIGHT * around[2]
             measured[m, 7], measured[m, 8] = (xx + yy) / excess_noise[0], _weaker(xx, yy, xy) / excess_noise[1]
-    return measured
 
 
 @njit(cache=True, nogil=True)
@@ -225,7 +259,7 @@ def _summit(image: Image, inside: NDArray[np.bool_], i: int, j: int, radius: flo
     top, left = i, j
     for row in range(max(0, i - reach), min(image.shape[0], i + reach + 1)):
         for col in range(max(0, j - reach), min(image.shape[1], j + reach + 1)):
-            near = (row - i) ** 2 + (col - j) ** 2 <= radius**2
+            near = (row - i) * (row - i) + (col - j) * (col - j) <= radius * radius
             if near and inside[row, col] and image[row, col] > image[top, left]:
                 top, left = row, col
     return top, left
@@ -236,24 +270,31 @@ def greatest_around(
 ) -> FloatArray:
     """(B,) the greatest value of the places within whose radius a point lies; zero for none, and at least that."""
     order = np.argsort(points[0], kind="stable")
-    greatest = np.empty(len(order))
-    greatest[order] = _greatest_around_sorted((points[0][order], points[1][order]), places, radius, value)
+    rows, cols = points[0][order], points[1][order]
+    first = np.searchsorted(rows, places[0] - radius.astype(np.int64))
+    in_order, greatest = np.zeros(len(order)), np.empty(len(order))
+    _raise_around((rows, cols), places, first, radius, value, in_order)
+    greatest[order] = in_order
     return greatest
 
 
 @njit(cache=True, nogil=True)
-def _greatest_around_sorted(
-    points: tuple[Int32s, Int32s], places: tuple[Int32s, Int32s], radius: FloatArray, value: FloatArray
-) -> FloatArray:
-    """The same for points in the order of their rows."""
+def _raise_around(
+    points: tuple[Int32s, Int32s],
+    places: tuple[Int32s, Int32s],
+    first: NDArray[np.int64],
+    radius: FloatArray,
+    value: FloatArray,
+    greatest: FloatArray,
+) -> None:
+    """Raise the values of points, in the order of their rows, to those of places near; ``first`` is where to begin."""
     rows, cols = points
-    greatest = np.zeros(rows.size)
     for p in range(radius.size):
         row, col = places[0][p], places[1][p]
-        k = np.searchsorted(rows, row - int(radius[p]))
+        k = first[p]
         while k < rows.size and rows[k] <= row + radius[p]:
-            near = (rows[k] - row) ** 2 + (cols[k] - col) ** 2 <= radius[p] ** 2
+            dy, dx = rows[k] - row, cols[k] - col
+            near = dy * dy + dx * dx <= radius[p] * radius[p]
             if near and value[p] > greatest[k]:
                 greatest[k] = value[p]
             k += 1
-    return greatest

@@ -92,11 +92,15 @@ class ComponentTree:
         A path down a tree may have as many steps as the island has pixels: leaps over many at a time (skew-binary
         jump pointers, Myers 1983) take their logarithm.
         """
-        return _lowest_above(self.level, self.parent, self._leap, node, level)
+        lowest = np.empty(len(node), np.int32)
+        _lowest_above(self.level, self.parent, self._leap, node, level, lowest)
+        return lowest
 
     @cached_property
     def _leap(self) -> Int32s:
-        return _leaps(self.parent, self.sequence)
+        leap, depth = np.arange(len(self), dtype=np.int32), np.zeros(len(self), np.int32)
+        _set_leaps(self.parent, self.sequence, depth, leap)
+        return leap
 
     def branches(self) -> tuple[Int32s, Int32s]:
         """Peaks and the saddles at which each joins a higher one.
@@ -127,27 +131,39 @@ def _descending(level: Float32s) -> Int32s:
     return (keys & 0xFFFFFFFF).astype(np.int32)
 
 
-@njit(cache=True, nogil=True)
 def _are_in_row_order(y: Int32s, x: Int32s) -> bool:
-    in_order = True
-    for i in range(1, y.size):
-        in_order &= y[i] > y[i - 1] or (y[i] == y[i - 1] and x[i] > x[i - 1])
-    return in_order
+    further = (y[1:] == y[:-1]) & (x[1:] > x[:-1])
+    return bool((further | (y[1:] > y[:-1])).all())
+
+
+def _grow_tree(order: Int32s, level: Float32s, y: Int32s, x: Int32s) -> tuple[Int32s, Int32s, Int32s, Int32s, Int32s]:
+    """Parents, sizes, peaks, sequence and starts, from the pixels in descending order of level."""
+    count = len(order)
+    above, below, rank, free = (np.empty(count, np.int32) for _ in range(4))
+    present = np.empty(count, np.uint8)
+    _find_neighbours(y, x, above, below, present)
+    size, parent = np.ones(count, np.int32), np.arange(count, dtype=np.int32)
+    joined = np.full(count + 3, -1, np.int32)
+    _join(order, level, (above, below, present), (joined, free, size, np.empty(8, np.int32)), parent)
+    rank[order] = np.arange(count, dtype=np.int32)
+    size[:] = 1
+    peak, start, sequence = np.arange(count, dtype=np.int32), above, below
+    _number_subtrees(order, rank, parent, free, (size, peak, sequence, start))
+    return parent, size, peak, sequence, start
 
 
 @njit(cache=True, nogil=True)
-def _neighbours(y: Int32s, x: Int32s) -> tuple[Int32s, Int32s, NDArray[np.uint8]]:
-    """Where the neighbours of each pixel are in the list.
+def _find_neighbours(y: Int32s, x: Int32s, above: Int32s, below: Int32s, present: NDArray[np.uint8]) -> None:
+    """Find where the neighbours of each pixel are in the list.
 
-    Returns
-    -------
+    Parameters
+    ----------
     above, below
-        (P,) the first pixel of the row above and below whose column is at least the pixel's own less 1.
+        (P,) for the first pixel of the row above and below whose column is at least the pixel's own less 1.
     present
-        (P,) bits for the neighbours that exist: the upper left one, then counter-clockwise: left, lower left, ...
+        (P,) for bits for the neighbours that exist: the upper left one, then counter-clockwise: left, lower left, ...
     """
     count = y.size
-    above, below, present = np.empty(count, np.int32), np.empty(count, np.int32), np.zeros(count, np.uint8)
     up, down = 0, 0
     for i in range(count):
         row, col = y[i], x[i]
@@ -166,7 +182,6 @@ def _neighbours(y: Int32s, x: Int32s) -> tuple[Int32s, Int32s, NDArray[np.uint8]
         bits |= (i > 0 and y[i - 1] == row and x[i - 1] == col - 1) << 1
         bits |= (i + 1 < count and y[i + 1] == row and x[i + 1] == col + 1) << 5
         present[i] = bits
-    return above, below, present
 
 
 @njit(cache=True, nogil=True)
@@ -188,71 +203,64 @@ def _places_around(places: Int32s, i: int, above: int, below: int, present: int)
 
 
 @njit(cache=True, nogil=True)
-def _join(order: Int32s, y: Int32s, x: Int32s) -> Int32s:
-    """Parents of the pixels, which come in descending order of level, each joining the sets that it touches.
+def _join(
+    order: Int32s,
+    level: Float32s,
+    neighbours: tuple[Int32s, Int32s, NDArray[np.uint8]],
+    scratch: tuple[Int32s, Int32s, Int32s, Int32s],
+    parent: Int32s,
+) -> None:
+    """Set the parents of the pixels, which come in descending order of level, each joining the sets that it touches.
 
     Neighbours that follow one another around a pixel touch each other, so that those of them that came before share a
     set: only the first of each such row is looked up. Sets are joined by size; ``lowest`` is the last of each.
     """
-    count = order.size
-    above, below, present = _neighbours(y, x)
-    joined = np.full(count + 3, -1, np.int32)
-    lowest, size = np.empty(count, np.int32), np.ones(count, np.int32)
-    parent = np.arange(count).astype(np.int32)
-    places = np.empty(8, np.int32)
-    for i in order:
+    above, below, present = neighbours
+    joined, lowest, size, places = scratch
+    for k in range(order.size):
+        i = order[k]
         joined[i], lowest[i] = i, i
         exist = int(present[i])
         _places_around(places, i, above[i], below[i], exist)
         came = 0
-        for k in range(8):
-            came |= (joined[places[k]] >= 0) << k
+        for bit in range(8):
+            came |= (joined[places[bit]] >= 0) << bit
         came &= exist
         first_ones = 1 if came == 255 else came & ~(came << 1 | came >> 7)
         root = i
-        for k in range(8):
-            if first_ones >> k & 1:
-                other = _root_of(joined, places[k])
+        for bit in range(8):
+            if first_ones >> bit & 1:
+                other = _root_of(joined, places[bit])
                 if other != root:
                     parent[lowest[other]] = i
                     small, root = (other, root) if size[other] <= size[root] else (root, other)
                     joined[small] = root
                     size[root] += size[small]
                     lowest[root] = i
-    return parent
-
-
-@njit(cache=True, nogil=True)
-def _grow_tree(order: Int32s, level: Float32s, y: Int32s, x: Int32s) -> tuple[Int32s, Int32s, Int32s, Int32s, Int32s]:
-    """Parents, sizes, peaks, sequence and starts, from the pixels in descending order of level."""
-    parent = _join(order, y, x)
     for k in range(order.size - 1, -1, -1):
         up = parent[order[k]]
         if level[parent[up]] == level[up]:
             parent[order[k]] = parent[up]
-    return _number_subtrees(order, parent)
 
 
 @njit(cache=True, nogil=True)
-def _number_subtrees(order: Int32s, parent: Int32s) -> tuple[Int32s, Int32s, Int32s, Int32s, Int32s]:
-    """Sizes and peaks from the leaves downwards, then the runs of the sequence from the roots upwards."""
-    count = order.size
-    size = np.ones(count, np.int32)
-    rank = np.empty(count, np.int32)
-    for k in range(count):
-        rank[order[k]] = k
-    peak = np.arange(count).astype(np.int32)
-    for i in order:
+def _number_subtrees(
+    order: Int32s, rank: Int32s, parent: Int32s, free: Int32s, numbers: tuple[Int32s, Int32s, Int32s, Int32s]
+) -> None:
+    """Set sizes and peaks from the leaves downwards, then the runs of the sequence from the roots upwards.
+
+    Sizes come as ones, peaks as the pixels themselves; ``free``, the next place of a set, is scratch.
+    """
+    size, peak, sequence, start = numbers
+    for k in range(order.size):
+        i = order[k]
         up = parent[i]
         if up != i:
             size[up] += size[i]
             if rank[peak[i]] < rank[peak[up]]:
                 peak[up] = peak[i]
-    start = np.empty(count, np.int32)
-    free = np.empty(count, np.int32)
-    sequence = np.empty(count, np.int32)
     used = 0
-    for k in range(count - 1, -1, -1):
+    for k in range(order.size - 1, -1, -1):
         i = order[k]
         up = parent[i]
         if up == i:
@@ -263,27 +271,25 @@ def _number_subtrees(order: Int32s, parent: Int32s) -> tuple[Int32s, Int32s, Int
             free[up] += size[i]
         free[i] = start[i] + 1
         sequence[start[i]] = i
-    return parent, size, peak, sequence, start
 
 
 @njit(cache=True, nogil=True)
-def _leaps(parent: Int32s, sequence: Int32s) -> Int32s:
-    """(P,) an ancestor of each pixel, such that leaps and single steps reach any ancestor in O(log P)."""
-    leap = np.arange(parent.size).astype(np.int32)
-    depth = np.zeros(parent.size, np.int32)
-    for i in sequence:
+def _set_leaps(parent: Int32s, sequence: Int32s, depth: Int32s, leap: Int32s) -> None:
+    """Set an ancestor of each pixel (at first itself), such that leaps and single steps reach any in O(log P)."""
+    for k in range(sequence.size):
+        i = sequence[k]
         up = parent[i]
         if up != i:
             depth[i] = depth[up] + 1
             once, twice = leap[up], leap[leap[up]]
             even = depth[up] - depth[once] == depth[once] - depth[twice]
             leap[i] = twice if even else up
-    return leap
 
 
 @njit(cache=True, nogil=True)
-def _lowest_above(level: Float32s, parent: Int32s, leap: Int32s, node: Int32s, cut: NDArray[np.float64]) -> Int32s:
-    lowest = node.copy()
+def _lowest_above(
+    level: Float32s, parent: Int32s, leap: Int32s, node: Int32s, cut: NDArray[np.float64], lowest: Int32s
+) -> None:
     for row in range(len(node)):
         current = node[row]
         while parent[current] != current:
@@ -294,4 +300,3 @@ def _lowest_above(level: Float32s, parent: Int32s, leap: Int32s, node: Int32s, c
             else:
                 break
         lowest[row] = current
-    return lowest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -13,7 +15,6 @@ Int64s = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
 def add_footprints(
     places: tuple[Int32s, Int32s],
     owner: Int64s,
@@ -42,36 +43,70 @@ def add_footprints(
         Pixels of all footprints one after another, ascending in each; (S,) pixels of each, 0 for those that are
         dropped; (S,) owners.
     """
-    y, x = places
-    first = first_pixels_of_rows(y)
-    rows, cols, sizes = sources
-    members = np.empty(y.size, np.int64)
-    counts, owners = np.zeros(rows.size, np.int64), np.full(rows.size, -1, np.int64)
-    taken, total = owner.max() + 1, 0
-    for s in range(rows.size):
-        low, high = first[rows[s] - y[0]], first[rows[s] - y[0] + 1]
-        centre = place_in_row(x, low, high, cols[s])
-        owners[s] = owner[centre]
-        if owners[s] >= taken:
-            continue
-        found = _footprint((y, x), first, owner, centre, beam * sizes[s])
-        if found.size >= fewest:
-            owner[found] = taken + s
-            members[total : total + found.size] = found
-            counts[s] = found.size
-            total += found.size
-    return members[:total].copy(), counts, owners
+    number = len(sources[0])
+    members, counts, owners = np.empty(len(owner), np.int64), np.zeros(number, np.int64), np.full(number, -1, np.int64)
+    if number:
+        spread = math.sqrt(float(max(beam[0, 0], beam[1, 1])) * float(sources[2].max()))
+        stamp = np.empty((2 * int(spread) + 5) ** 2, np.int64)
+        ellipse = (float(beam[0, 0]), float(beam[1, 1]), float(beam[0, 1]))
+        first = first_pixels_of_rows(places[0])
+        _add_footprints(places, first, owner, sources, ellipse, fewest, stamp, (members, counts, owners))
+    return members[: counts.sum()].copy(), counts, owners
 
 
 @njit(cache=True, nogil=True)
-def _footprint(places: tuple[Int32s, Int32s], first: Int64s, owner: Int64s, centre: int, ellipse: FloatArray) -> Int64s:
-    """Connected pixels (8 neighbours) within an ellipse around a pixel that belong to what the pixel belongs to."""
+def _add_footprints(
+    places: tuple[Int32s, Int32s],
+    first: Int64s,
+    owner: Int64s,
+    sources: tuple[Int32s, Int32s, FloatArray],
+    beam: tuple[float, float, float],
+    fewest: int,
+    stamp: Int64s,
+    results: tuple[Int64s, Int64s, Int64s],
+) -> None:
+    """Fill the results; ``stamp`` is scratch for the largest ellipse."""
+    y, x = places
+    rows, cols, sizes = sources
+    members, counts, owners = results
+    taken, total = 0, 0
+    for i in range(owner.size):
+        taken = max(taken, owner[i] + 1)
+    for s in range(rows.size):
+        low, high = first[rows[s] - y[0]], first[rows[s] - y[0] + 1]
+        centre = place_in_row(x, low, high, np.int64(cols[s]))
+        owners[s] = owner[centre]
+        if owners[s] >= taken:
+            continue
+        ellipse = (beam[0] * sizes[s], beam[1] * sizes[s], beam[2] * sizes[s])
+        found = _footprint(places, first, owner, centre, ellipse, stamp, members[total:])
+        if found >= fewest:
+            for k in range(total, total + found):
+                owner[members[k]] = taken + s
+            counts[s] = found
+            total += found
+
+
+@njit(cache=True, nogil=True)
+def _footprint(
+    places: tuple[Int32s, Int32s],
+    first: Int64s,
+    owner: Int64s,
+    centre: int,
+    ellipse: tuple[float, float, float],
+    stamp: Int64s,
+    found: Int64s,
+) -> int:
+    """Find the connected pixels (8 neighbours) within an ellipse around one that belong to what it belongs to."""
     y, x = places
     row, col = y[centre], x[centre]
-    xx, yy, xy = ellipse[0, 0], ellipse[1, 1], ellipse[0, 1]
+    xx, yy, xy = ellipse
     determinant = xx * yy - xy * xy
-    tall, wide = int(np.sqrt(yy)) + 2, int(np.sqrt(xx)) + 2
-    stamp = np.full((2 * tall + 1, 2 * wide + 1), -1, np.int64)
+    tall, wide = int(math.sqrt(yy)) + 2, int(math.sqrt(xx)) + 2
+    side = 2 * wide + 1
+    end = (2 * tall + 1) * side
+    for k in range(end):
+        stamp[k] = -1
     for r in range(max(y[0], row - tall + 1), min(y[y.size - 1] + 1, row + tall)):
         high = first[r - y[0] + 1]
         i = place_in_row(x, first[r - y[0]], high, col - wide + 1)
@@ -79,18 +114,27 @@ def _footprint(places: tuple[Int32s, Int32s], first: Int64s, owner: Int64s, cent
             dy, dx = float(r - row), float(x[i] - col)
             near = (yy * dx * dx - 2.0 * xy * dx * dy + xx * dy * dy) / determinant <= 1.0
             if near and owner[i] == owner[centre]:
-                stamp[r - row + tall, x[i] - col + wide] = i
+                stamp[(r - row + tall) * side + x[i] - col + wide] = i
             i += 1
-    found = np.empty(stamp.size, np.int64)
-    found[0], count, done = centre, 1, 0
-    stamp[tall, wide] = -1
+    return _flood(stamp, end, side, tall * side + wide, found)
+
+
+@njit(cache=True, nogil=True)
+def _flood(stamp: Int64s, end: int, side: int, start: int, found: Int64s) -> int:
+    """Find the pixels that a stamp (-1 where there are none) connects with one, in ascending order."""
+    found[0], count, done = start, 1, 0
+    stamp[start] = -2 - stamp[start]
     while done < count:
-        r, c = y[found[done]] - row + tall, x[found[done]] - col + wide
-        for other_row in range(r - 1, r + 2):
-            for other_col in range(c - 1, c + 2):
-                if stamp[other_row, other_col] >= 0:
-                    found[count] = stamp[other_row, other_col]
+        for middle in range(found[done] - side, found[done] + side + 1, side):
+            for place in range(middle - 1, middle + 2):
+                if stamp[place] >= 0:
+                    found[count] = place
                     count += 1
-                    stamp[other_row, other_col] = -1
+                    stamp[place] = -2 - stamp[place]
         done += 1
-    return np.sort(found[:count])
+    count = 0
+    for place in range(end):
+        if stamp[place] < -1:
+            found[count] = -2 - stamp[place]
+            count += 1
+    return count
