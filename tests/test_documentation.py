@@ -15,8 +15,8 @@ from neanias_ml.catalogue.schema import TABLES
 from neanias_ml.cli import extract, select
 from neanias_ml.cli.main import VERBS, main
 from neanias_ml.extraction import FinderConfig, SourceFlag
-from neanias_ml.extraction.background_config import ESTIMATORS
 from neanias_ml.extraction.extended import METHODS
+from neanias_ml.extraction.noise.config import ESTIMATORS
 from neanias_ml.extraction.reference import markdown_page, option_names, sections, yaml_file
 from tests.conftest import BEAM_PIXELS, PIXEL_ARCSEC, make_sky, make_wcs
 

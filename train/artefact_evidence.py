@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 r"""Fit the artefact model of the classical stage: simulate fields, extract islands, regress, check on fresh fields.
 
-Takes four to ten minutes on two cores and writes ``neanias_ml/extraction/assets/artefact_evidence.json``::
+Takes four to ten minutes on two cores and writes ``neanias_ml/extraction/artefacts/assets/artefact_evidence.json``::
 
     python train/artefact_evidence.py --fields 60 --check-fields 30
 
-Run it again whenever the noise model, the island finder or the terms of `neanias_ml.extraction.artefact_model` change.
+Run it again whenever the noise model, the island finder or the terms of `neanias_ml.extraction.artefacts.model` change.
 An island is spurious where the noise-free sky explains less than half of its peak. Expected on fresh fields: area under
 the ROC curve 0.974, expected calibration error 0.01; above a probability of 0.5 are 72 % of the spurious islands and
 1.3 % of the real ones (2.3 % in fields of even seeds, whose imaging faults are those of the training data of the
@@ -26,14 +26,14 @@ from scipy import stats
 
 from neanias_ml.evaluation.calibration import brier_score, expected_calibration_error, reliability_diagram
 from neanias_ml.extraction import FinderConfig, SourceFinder
-from neanias_ml.extraction.artefact_features import ArtefactFeatures, artefact_features
-from neanias_ml.extraction.artefact_model import TERMS, ArtefactModel, model_terms
+from neanias_ml.extraction.artefacts.features import ArtefactFeatures, artefact_features
+from neanias_ml.extraction.artefacts.model import TERMS, ArtefactModel, model_terms
 from neanias_ml.extraction.tables import IslandTable
 from neanias_ml.maps import RadioMap
 from neanias_ml.simulation import SimulatedSky, SkyConfig, random_config, simulate_sky
 
 FloatArray = NDArray[np.float64]
-ASSET = Path(__file__).resolve().parents[1] / "neanias_ml/extraction/assets/artefact_evidence.json"
+ASSET = Path(__file__).resolve().parents[1] / "neanias_ml/extraction/artefacts/assets/artefact_evidence.json"
 FIELD_SIZE = 1024
 LEAST_LOG_FAULTS = -1.3
 """Decimal logarithm of the mildest faults of odd fields over those of even ones."""

@@ -14,7 +14,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from neanias_ml.catalogue.text import ascii_printable
-from neanias_ml.extraction.model_map import GaussianModel
+from neanias_ml.extraction.components.model_map import GaussianModel
 from neanias_ml.extraction.tables import Extraction, Islands
 from neanias_ml.maps import RadioMap, Window
 from neanias_ml.maps.reading import beam_in_frame

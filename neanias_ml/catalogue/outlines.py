@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neanias_ml.extraction.contours import MAX_VERTICES, Polygon, mask_outline, signed_area
+from neanias_ml.extraction.shapes.contours import MAX_VERTICES, Polygon, mask_outline, signed_area
 from neanias_ml.extraction.tables import Islands
 
 __all__ = ["MAX_VERTICES", "Polygon", "island_outlines", "mask_outline", "signed_area"]

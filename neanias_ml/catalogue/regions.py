@@ -12,7 +12,7 @@ from neanias_ml.catalogue.outlines import Polygon
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.styles import style_of
 from neanias_ml.catalogue.text import ascii_printable
-from neanias_ml.extraction.model_map import pixel_covariances
+from neanias_ml.extraction.components.model_map import pixel_covariances
 from neanias_ml.extraction.tables import ComponentTable
 from neanias_ml.maps import RadioMap, ellipses_of_covariances
 

@@ -13,8 +13,8 @@ from neanias_ml.datasets.observed_truth import observed_truth
 from neanias_ml.datasets.resampling import PIXELS_PER_BEAM, ResampledGrid, window_channels, window_labels
 from neanias_ml.datasets.tiles import TILE_SIZE, PreparedTile, keep_instances, renumber_islands
 from neanias_ml.extraction import Extraction, FinderConfig, Islands, SourceFinder
-from neanias_ml.extraction.fit_results import FittedComponents
-from neanias_ml.extraction.sky_shapes import component_table
+from neanias_ml.extraction.components.fit_results import FittedComponents
+from neanias_ml.extraction.components.table import component_table
 from neanias_ml.maps import RadioMap, Window
 from neanias_ml.simulation import SimulatedSky
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.extraction.noise_model import NoiseModel, SuppliedNoise
+from neanias_ml.extraction.noise.model import NoiseModel, SuppliedNoise
 from neanias_ml.maps import RadioMap, Window
 from neanias_ml.maps.pixel_readers import ArrayReader
 

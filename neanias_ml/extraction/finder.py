@@ -10,22 +10,22 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.extraction.artefacts import artefact_evidence
-from neanias_ml.extraction.background import estimate_noise, estimate_without
+from neanias_ml.extraction.artefacts.evidence import artefact_evidence
 from neanias_ml.extraction.bands import in_memory
-from neanias_ml.extraction.decompose import Decomposition, decompose
+from neanias_ml.extraction.components.decompose import Decomposition, decompose
+from neanias_ml.extraction.components.table import component_table
 from neanias_ml.extraction.finder_config import FinderConfig
-from neanias_ml.extraction.gather import GatheredIslands, gather
-from neanias_ml.extraction.islands import Excursions, islands_above, scan_map
-from neanias_ml.extraction.measure import integrated_flux_error, measure_islands
-from neanias_ml.extraction.nested_table import nested_islands
-from neanias_ml.extraction.noise_model import NoiseModel, SuppliedNoise
-from neanias_ml.extraction.purity import seed_for_purity
-from neanias_ml.extraction.runs import Runs
-from neanias_ml.extraction.shapes import shape_table, sky_shapes
-from neanias_ml.extraction.sky_shapes import component_table
+from neanias_ml.extraction.islands.gather import GatheredIslands, gather
+from neanias_ml.extraction.islands.measure import integrated_flux_error, measure_islands
+from neanias_ml.extraction.islands.purity import seed_for_purity
+from neanias_ml.extraction.islands.runs import Runs
+from neanias_ml.extraction.islands.search import Excursions, islands_above, scan_map
+from neanias_ml.extraction.islands.wings import grown_sums
+from neanias_ml.extraction.nested.table import nested_islands
+from neanias_ml.extraction.noise.background import estimate_noise, estimate_without
+from neanias_ml.extraction.noise.model import NoiseModel, SuppliedNoise
+from neanias_ml.extraction.shapes.measure import shape_table, sky_shapes
 from neanias_ml.extraction.tables import Extraction, Islands, IslandTable, NegativeCheck
-from neanias_ml.extraction.wings import grown_sums
 from neanias_ml.maps import RadioMap
 
 Progress = Callable[[str, int, int], None]
@@ -111,7 +111,7 @@ class SourceFinder:
         with self._stage("descriptors", "shapes and artefact evidence", report):
             extraction = self._assembled(radio_map, source, noise_model, found, parts)
         if self.config.search_extended:
-            from neanias_ml.extraction.diffuse import diffuse_islands
+            from neanias_ml.extraction.extended.diffuse import diffuse_islands
 
             with self._stage("extended", "extended emission", report):
                 extraction = diffuse_islands(

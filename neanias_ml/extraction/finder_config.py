@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from neanias_ml.errors import UsageError
-from neanias_ml.extraction.background_config import BackgroundConfig
+from neanias_ml.extraction.components.fit_config import FitConfig
 from neanias_ml.extraction.extended.config import ExtendedConfig
-from neanias_ml.extraction.fit_config import FitConfig
-from neanias_ml.extraction.nested import NestedConfig
+from neanias_ml.extraction.nested.find import NestedConfig
+from neanias_ml.extraction.noise.config import BackgroundConfig
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.columns import Columns
-from neanias_ml.extraction.runs import Runs
+from neanias_ml.extraction.islands.runs import Runs
 from neanias_ml.maps import RadioMap, Window
 
 if TYPE_CHECKING:
-    from neanias_ml.extraction.artefacts import ArtefactEvidence
-    from neanias_ml.extraction.noise_model import NoiseModel
-    from neanias_ml.extraction.shapes import ShapeTable, SkyShapeTable
+    from neanias_ml.extraction.artefacts.evidence import ArtefactEvidence
+    from neanias_ml.extraction.noise.model import NoiseModel
+    from neanias_ml.extraction.shapes.measure import ShapeTable, SkyShapeTable
 
 FloatColumn = NDArray[np.float64]
 IntColumn = NDArray[np.int64]

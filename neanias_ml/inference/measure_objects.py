@@ -11,7 +11,7 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 
 from neanias_ml.extraction import Extraction
-from neanias_ml.extraction.measure import sky_positions
+from neanias_ml.extraction.islands.measure import sky_positions
 from neanias_ml.inference.association import IslandGroup
 from neanias_ml.inference.objects import ObjectTable
 from neanias_ml.maps import RadioMap

@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 
 from neanias_ml.catalogue import map_files
 from neanias_ml.catalogue.map_files import map_header, map_writers, row_strips, write_map
-from neanias_ml.extraction.model_map import GaussianModel
+from neanias_ml.extraction.components.model_map import GaussianModel
 from neanias_ml.extraction.tables import ComponentTable, Extraction
 from neanias_ml.maps import RadioMap, Window, read_map
 

@@ -15,7 +15,7 @@ from neanias_ml.catalogue.schema import COMPONENTS, ISLANDS, TABLES
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.tables import build_tables, flags_in_words, provenance_facts, table_from_columns
 from neanias_ml.extraction import SourceFinder
-from neanias_ml.extraction.model_map import pixel_covariances
+from neanias_ml.extraction.components.model_map import pixel_covariances
 from neanias_ml.extraction.tables import Extraction, SourceFlag
 from neanias_ml.inference.objects import ObjectCatalogue
 from neanias_ml.maps import Beam, MapSource, RadioMap, covariances_of_ellipses, ellipses_of_covariances

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import expand_labels
 
-from neanias_ml.extraction.island_pixels import IslandPixels
+from neanias_ml.extraction.islands.pixels import IslandPixels
 from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, round_covariance
 
 BEAM = round_covariance(BEAM_PIXELS)

@@ -8,9 +8,9 @@ from scipy import ndimage
 from neanias_ml.columns import Columns
 from neanias_ml.errors import ModelError, UsageError
 from neanias_ml.evaluation.calibration import brier_score, expected_calibration_error
-from neanias_ml.extraction import artefact_samples
-from neanias_ml.extraction.artefact_model import TERMS, ArtefactModel, model_terms, shipped_model
-from neanias_ml.extraction.artefacts import artefact_evidence
+from neanias_ml.extraction.artefacts import samples as artefact_samples
+from neanias_ml.extraction.artefacts.evidence import artefact_evidence
+from neanias_ml.extraction.artefacts.model import TERMS, ArtefactModel, model_terms, shipped_model
 from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap, ellipses_of_covariances
 from neanias_ml.simulation import random_config, simulate_sky
 from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, make_map, make_sky, round_covariance

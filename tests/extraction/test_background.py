@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neanias_ml.errors import InputError, UsageError
-from neanias_ml.extraction.background import (
+from neanias_ml.extraction.islands.runs import Runs
+from neanias_ml.extraction.noise.background import (
     BackgroundConfig,
     ThinnedMap,
     _diffuse_mask,
@@ -17,9 +18,8 @@ from neanias_ml.extraction.background import (
     fill_from_neighbours,
     level_and_spread,
 )
-from neanias_ml.extraction.background_config import ESTIMATORS
-from neanias_ml.extraction.noise_model import MeshNoise
-from neanias_ml.extraction.runs import Runs
+from neanias_ml.extraction.noise.config import ESTIMATORS
+from neanias_ml.extraction.noise.model import MeshNoise
 from tests.conftest import correlated_noise, gaussian, make_map, make_sky, round_covariance
 
 
@@ -237,7 +237,7 @@ def test_bands_and_threads_change_nothing(fwhm, monkeypatch):
     radio_map = make_map(radio_map.data, fwhm=fwhm)
     reference = estimate_noise(radio_map)
     for rows in (1, 7, 64, 1000):
-        monkeypatch.setattr("neanias_ml.extraction.background.BAND_ROWS", max(rows, int(fwhm)))
+        monkeypatch.setattr("neanias_ml.extraction.noise.background.BAND_ROWS", max(rows, int(fwhm)))
         model = estimate_noise(radio_map, workers=3)
         np.testing.assert_array_equal(model.noise_mesh, reference.noise_mesh)
         np.testing.assert_array_equal(model.background_mesh, reference.background_mesh)

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage.morphology import max_tree
 
-from neanias_ml.extraction.component_tree import ComponentTree
+from neanias_ml.extraction.nested.component_tree import ComponentTree
 
 EIGHT = np.ones((3, 3))
 STEPPED = st.floats(-3, 3, width=32).map(lambda value: round(value * 2) / 2)

@@ -5,9 +5,9 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from neanias_ml.extraction.fit_islands import fit_islands
-from neanias_ml.extraction.fit_results import FittedComponents
-from neanias_ml.extraction.sky_shapes import component_table
+from neanias_ml.extraction.components.fit_islands import fit_islands
+from neanias_ml.extraction.components.fit_results import FittedComponents
+from neanias_ml.extraction.components.table import component_table
 from neanias_ml.extraction.tables import SourceFlag
 from neanias_ml.maps import Beam, RadioMap
 from tests.conftest import correlated_noise, gaussian, make_wcs

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from neanias_ml.extraction.contours import mask_outline, outline, signed_area
-from neanias_ml.extraction.island_pixels import IslandPixels
+from neanias_ml.extraction.islands.pixels import IslandPixels
+from neanias_ml.extraction.shapes.contours import mask_outline, outline, signed_area
 
 
 def island(mask, *, y0=0, x0=0):

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from neanias_ml.extraction import FinderConfig, SourceFinder, SourceFlag
-from neanias_ml.extraction.fit_config import FitConfig
+from neanias_ml.extraction.components.fit_config import FitConfig
 from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, make_map, make_sky, round_covariance
 
 SHAPE = (256, 256)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neanias_ml.extraction import FinderConfig, SourceFinder
-from neanias_ml.extraction.model_map import GaussianModel
+from neanias_ml.extraction.components.model_map import GaussianModel
 from neanias_ml.maps import Window
 from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, make_map, round_covariance
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from neanias_ml.extraction.fit_errors import correlation_table, error_blocks
-from neanias_ml.extraction.fit_islands import fit_islands
-from neanias_ml.extraction.fit_kernels import Model, Pixels, profile_emphasis, starting_parameters
+from neanias_ml.extraction.components.fit_errors import correlation_table, error_blocks
+from neanias_ml.extraction.components.fit_islands import fit_islands
+from neanias_ml.extraction.components.fit_kernels import Model, Pixels, profile_emphasis, starting_parameters
 from tests.conftest import correlated_noise
 from tests.extraction.fit_tools import BEAM, injected, islands_of
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from neanias_ml.errors import UsageError
-from neanias_ml.extraction.fit_config import FitConfig
-from neanias_ml.extraction.fit_islands import fit_islands
-from neanias_ml.extraction.fit_results import FittedComponents, StartPeaks
-from neanias_ml.extraction.island_pixels import IslandPixels
+from neanias_ml.extraction.components.fit_config import FitConfig
+from neanias_ml.extraction.components.fit_islands import fit_islands
+from neanias_ml.extraction.components.fit_results import FittedComponents, StartPeaks
+from neanias_ml.extraction.islands.pixels import IslandPixels
 from neanias_ml.extraction.tables import SourceFlag
 from tests.conftest import correlated_noise, gaussian, round_covariance
 from tests.extraction.fit_tools import BEAM, injected, islands_of, whole_stamp

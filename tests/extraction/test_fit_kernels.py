@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, least_squares
 
-from neanias_ml.extraction.fit_errors import jacobian_of
-from neanias_ml.extraction.fit_kernels import (
+from neanias_ml.extraction.components.fit_errors import jacobian_of
+from neanias_ml.extraction.components.fit_kernels import (
     CONVERGED,
     SINGULAR,
     STOPPED,

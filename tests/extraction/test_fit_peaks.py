@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.morphology import reconstruction
 
-from neanias_ml.extraction.fit_peaks import persistent_peaks
+from neanias_ml.extraction.components.fit_peaks import persistent_peaks
 from tests.conftest import correlated_noise, gaussian, round_covariance
 from tests.extraction.fit_tools import BEAM
 

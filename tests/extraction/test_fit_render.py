@@ -1,7 +1,7 @@
 import numpy as np
 
-from neanias_ml.extraction.fit_kernels import starting_parameters
-from neanias_ml.extraction.fit_render import render_components
+from neanias_ml.extraction.components.fit_kernels import starting_parameters
+from neanias_ml.extraction.components.fit_render import render_components
 from neanias_ml.maps import Window
 from tests.conftest import gaussian
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from neanias_ml.extraction.gather import disc_half_widths, gather, region_boxes
-from neanias_ml.extraction.islands import label_islands, scan_map
-from neanias_ml.extraction.noise_model import MeshNoise, SuppliedNoise
-from neanias_ml.extraction.runs import Runs
+from neanias_ml.extraction.islands.gather import disc_half_widths, gather, region_boxes
+from neanias_ml.extraction.islands.runs import Runs
+from neanias_ml.extraction.islands.search import label_islands, scan_map
+from neanias_ml.extraction.noise.model import MeshNoise, SuppliedNoise
 from neanias_ml.maps import Window
 from tests.conftest import correlated_noise, make_map
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from neanias_ml.extraction.islands import islands_above, label_islands, scan_map
-from neanias_ml.extraction.noise_model import MeshNoise
+from neanias_ml.extraction.islands.search import islands_above, label_islands, scan_map
+from neanias_ml.extraction.noise.model import MeshNoise
 from neanias_ml.maps import Window
 from tests.conftest import correlated_noise, make_map
 

@@ -5,10 +5,10 @@ import pytest
 from scipy import ndimage
 
 from neanias_ml.extraction import FinderConfig, MeshNoise, SourceFinder, SourceFlag
-from neanias_ml.extraction.gather import gather
-from neanias_ml.extraction.islands import islands_above, scan_map
-from neanias_ml.extraction.measure import integrated_flux_error, island_kind, measure_islands
-from neanias_ml.extraction.wings import grown_sums
+from neanias_ml.extraction.islands.gather import gather
+from neanias_ml.extraction.islands.measure import integrated_flux_error, island_kind, measure_islands
+from neanias_ml.extraction.islands.search import islands_above, scan_map
+from neanias_ml.extraction.islands.wings import grown_sums
 from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, make_map, make_sky, round_covariance
 
 

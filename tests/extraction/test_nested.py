@@ -3,9 +3,9 @@ import pytest
 from scipy import ndimage
 
 from neanias_ml.errors import UsageError
-from neanias_ml.extraction.island_pixels import IslandPixels
-from neanias_ml.extraction.nested import find_nested
-from neanias_ml.extraction.nested_config import NestedConfig
+from neanias_ml.extraction.islands.pixels import IslandPixels
+from neanias_ml.extraction.nested.config import NestedConfig
+from neanias_ml.extraction.nested.find import find_nested
 from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, round_covariance
 
 BEAM = round_covariance(BEAM_PIXELS)

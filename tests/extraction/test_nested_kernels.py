@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from neanias_ml.extraction.blob_continuation import continue_image
-from neanias_ml.extraction.blob_kernels import PAD, TRUNCATE, greatest_around, scale_space
-from neanias_ml.extraction.blob_scales import ScaleSpace
-from neanias_ml.extraction.gather import disc_half_widths
-from neanias_ml.extraction.nested_footprints import add_footprints
-from neanias_ml.extraction.pedestal_kernels import planes_under
+from neanias_ml.extraction.islands.gather import disc_half_widths
+from neanias_ml.extraction.nested.blob_continuation import continue_image
+from neanias_ml.extraction.nested.blob_kernels import PAD, TRUNCATE, greatest_around, scale_space
+from neanias_ml.extraction.nested.blob_scales import ScaleSpace
+from neanias_ml.extraction.nested.footprints import add_footprints
+from neanias_ml.extraction.nested.pedestal_kernels import planes_under
 from tests.conftest import BEAM_PIXELS, round_covariance
 
 BEAM = round_covariance(BEAM_PIXELS)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from neanias_ml.extraction.island_pixels import IslandPixels
-from neanias_ml.extraction.nested import NestedIslands, find_nested
-from neanias_ml.extraction.nested_pedestal import local_pedestal
+from neanias_ml.extraction.islands.pixels import IslandPixels
+from neanias_ml.extraction.nested.find import NestedIslands, find_nested
+from neanias_ml.extraction.nested.pedestal import local_pedestal
 from tests.conftest import correlated_noise
 from tests.extraction.test_nested import BEAM, disk, islands_of, point
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from neanias_ml.extraction.blob_scales import ScaleSpace, filtered_covariance, find_blobs
-from neanias_ml.extraction.island_pixels import IslandPixels
+from neanias_ml.extraction.islands.pixels import IslandPixels
+from neanias_ml.extraction.nested.blob_scales import ScaleSpace, filtered_covariance, find_blobs
 from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, round_covariance
 
 BEAM = round_covariance(BEAM_PIXELS)

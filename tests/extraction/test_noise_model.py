@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neanias_ml.extraction.noise_model import BrightSources, MeshNoise, SidelobeNoise
+from neanias_ml.extraction.noise.model import BrightSources, MeshNoise, SidelobeNoise
 from neanias_ml.maps import Window
 
 SHAPE = (256, 320)

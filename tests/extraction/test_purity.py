@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from neanias_ml.errors import UsageError
 from neanias_ml.extraction import FinderConfig, SourceFinder
-from neanias_ml.extraction.purity import LOWEST_SEED, seed_for_purity
-from neanias_ml.extraction.runs import Runs
+from neanias_ml.extraction.islands.purity import LOWEST_SEED, seed_for_purity
+from neanias_ml.extraction.islands.runs import Runs
 from tests.conftest import correlated_noise, make_map, make_sky
 
 

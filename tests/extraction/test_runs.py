@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from neanias_ml.extraction.runs import Runs, join_scanned, scan_rows
+from neanias_ml.extraction.islands.runs import Runs, join_scanned, scan_rows
 from neanias_ml.maps import Window
 
 MAPS = hnp.arrays(

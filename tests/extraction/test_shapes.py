@@ -7,9 +7,9 @@ from scipy import stats as judge
 from skimage.measure import moments_central, moments_hu, moments_normalized, perimeter_crofton, regionprops
 
 from neanias_ml.errors import UsageError
-from neanias_ml.extraction.island_pixels import IslandPixels
-from neanias_ml.extraction.shape_moments import ZERNIKE_ORDERS
-from neanias_ml.extraction.shapes import shape_table, sky_shapes
+from neanias_ml.extraction.islands.pixels import IslandPixels
+from neanias_ml.extraction.shapes.measure import shape_table, sky_shapes
+from neanias_ml.extraction.shapes.moments import ZERNIKE_ORDERS
 from tests.conftest import PIXEL_ARCSEC, gaussian, make_map, make_wcs
 
 BEAM = 5.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neanias_ml.extraction import BackgroundConfig, FinderConfig, SourceFinder, estimate_noise
-from neanias_ml.extraction.sidelobe_noise import brightest_pixels
+from neanias_ml.extraction.noise.sidelobes import brightest_pixels
 from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, make_map, round_covariance
 
 SHAPE = (640, 640)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from neanias_ml.extraction.gather import GatheredIslands
-from neanias_ml.extraction.island_pixels import IslandPixels
-from neanias_ml.extraction.wings import grown_sums
+from neanias_ml.extraction.islands.gather import GatheredIslands
+from neanias_ml.extraction.islands.pixels import IslandPixels
+from neanias_ml.extraction.islands.wings import grown_sums
 from tests.conftest import gaussian
 
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from neanias_ml.errors import UsageError
 from neanias_ml.extraction.extended import METHODS, ExtendedConfig
 from neanias_ml.extraction.extended.search import find_extended
-from neanias_ml.extraction.islands import label_islands
+from neanias_ml.extraction.islands.search import label_islands
 from tests.extraction.extended.scenes import (
     compact_residuals,
     correlated_noise,

@@ -1,0 +1,1 @@
+"""Evidence that islands are artefacts, and the probability that follows."""

@@ -1,0 +1,1 @@
+"""Gaussian components: fits, deblending, decomposition of large islands, their table."""

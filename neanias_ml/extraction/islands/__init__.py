@@ -1,0 +1,1 @@
+"""Islands: found as runs, gathered as pixels, measured."""

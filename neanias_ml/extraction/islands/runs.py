@@ -1,0 +1,169 @@
+"""Islands as runs: the pixels above the merge threshold, row by row, without a map of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neanias_ml.extraction.islands.run_kernels import find_runs, join_rows, paint_runs
+from neanias_ml.maps import Window
+
+FloatMap = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of pixels with the connected region that each belongs to.
+
+    Attributes
+    ----------
+    runs
+        (R, 3) int32: row, first and past-the-last column, sorted by row and column.
+    region
+        (R,) int64 number of the region, 0 ... N - 1 in the order of their first runs.
+    count
+        Number N of regions.
+    peak
+        (R,) float32 largest signal to noise of each run.
+    """
+
+    runs: NDArray[np.int32]
+    region: IntArray
+    count: int
+    peak: FloatMap
+
+    @property
+    def lengths(self) -> IntArray:
+        """(R,) pixels of each run."""
+        return (self.runs[:, 2] - self.runs[:, 1]).astype(np.int64)
+
+    @property
+    def region_pixels(self) -> IntArray:
+        """(N,) pixels of each region."""
+        return np.bincount(self.region, weights=self.lengths, minlength=self.count).astype(np.int64)
+
+    @property
+    def region_peak(self) -> FloatMap:
+        """(N,) largest signal to noise of each region."""
+        peak = np.zeros(self.count, np.float32)
+        np.maximum.at(peak, self.region, self.peak)
+        return peak
+
+    def keep(self, wanted: NDArray[np.bool_]) -> Runs:
+        """Only some of the regions (boolean per region), renumbered in order."""
+        chosen = wanted[self.region]
+        number = np.cumsum(wanted) - 1
+        return Runs(self.runs[chosen], number[self.region[chosen]], int(np.count_nonzero(wanted)), self.peak[chosen])
+
+    def only(self, region: int) -> Runs:
+        """One region by itself, numbered 0."""
+        chosen = self._by_region[self._starts[region] : self._starts[region + 1]]
+        return Runs(self.runs[chosen], np.zeros(len(chosen), np.int64), 1, self.peak[chosen])
+
+    @cached_property
+    def _by_region(self) -> IntArray:
+        return np.argsort(self.region, kind="stable")
+
+    @cached_property
+    def _starts(self) -> IntArray:
+        return np.searchsorted(self.region[self._by_region], np.arange(self.count + 1))
+
+    def within_rows(self, y0: int, y1: int) -> slice:
+        """The runs of the rows ``y0`` to ``y1`` (exclusive)."""
+        first, last = np.searchsorted(self.runs[:, 0], (y0, y1))
+        return slice(int(first), int(last))
+
+    def paint(self, window: Window, *, margin: int = 0) -> NDArray[np.int32]:
+        """Label map of a window: 0, or the region's number + 1; with a margin, regions grow over each other."""
+        out = np.zeros(window.shape, np.int32)
+        near = self.within_rows(window.y0 - margin, window.y1 + margin)
+        paint_runs(self.runs[near], (self.region[near] + 1).astype(np.int32), window.y0, window.x0, margin, out)
+        return out
+
+    @classmethod
+    def none(cls) -> Runs:
+        """No regions."""
+        return cls(np.empty((0, 3), np.int32), np.empty(0, np.int64), 0, np.empty(0, np.float32))
+
+    @classmethod
+    def together(cls, parts: Sequence[Runs]) -> Runs:
+        """The regions of several sets one after another; they may overlap."""
+        firsts = np.cumsum([0, *(part.count for part in parts)])
+        runs = np.concatenate([part.runs for part in parts])
+        region = np.concatenate([part.region + first for part, first in zip(parts, firsts[:-1], strict=True)])
+        peak = np.concatenate([part.peak for part in parts])
+        order = np.lexsort((runs[:, 1], region, runs[:, 0]))
+        return cls(runs[order], region[order], int(firsts[-1]), peak[order])
+
+    @classmethod
+    def from_pixels(cls, offsets: IntArray, y: NDArray[np.int32], x: NDArray[np.int32]) -> Runs:
+        """The runs of regions given as flat pixel lists, row by row within each; regions may overlap."""
+        region = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        new = np.ones(len(y), dtype=bool)
+        new[1:] = (y[1:] != y[:-1]) | (x[1:] != x[:-1] + 1) | (region[1:] != region[:-1])
+        first = np.flatnonzero(new)
+        last = np.append(first[1:], len(y)) - 1 if len(first) else first
+        runs = np.stack([y[first], x[first], x[last] + 1], axis=1).astype(np.int32).reshape(-1, 3)
+        order = np.lexsort((runs[:, 1], region[first], runs[:, 0]))
+        return cls(runs[order], region[first][order], len(offsets) - 1, np.zeros(len(first), np.float32))
+
+    @classmethod
+    def from_labels(cls, labels: NDArray[np.int32]) -> Runs:
+        """The runs of a label map whose regions are numbered 1 ... N by their first pixel."""
+        padded = np.pad(labels, ((0, 0), (1, 1)))
+        changes = padded[:, 1:] != padded[:, :-1]
+        starts = changes & (padded[:, 1:] > 0)
+        ends = changes & (padded[:, :-1] > 0)
+        rows, first = np.nonzero(starts)
+        _, past = np.nonzero(ends)
+        runs = np.stack([rows, first, past], axis=1).astype(np.int32)
+        region = labels[rows, first].astype(np.int64) - 1
+        return cls(runs, region, int(labels.max(initial=0)), np.zeros(len(runs), np.float32))
+
+
+@dataclass(frozen=True)
+class ScannedRows:
+    """Unjoined runs of consecutive rows of a map."""
+
+    runs: NDArray[np.int32]
+    peak: FloatMap
+
+
+def scan_rows(
+    pixels: FloatMap, background: FloatMap, noise: FloatMap, *, merge: float, y0: int = 0, negative: bool = False
+) -> ScannedRows:
+    """Runs above the merge threshold in some rows of a map, ``y0`` the first of them.
+
+    With ``negative``, those of the inverted map.
+    """
+    room = max(1024, pixels.size // 32)
+    while True:
+        runs, peak = np.empty((room, 3), np.int32), np.empty(room, np.float32)
+        count = find_runs(pixels, background, noise, merge, -1.0 if negative else 1.0, runs, peak)
+        if count <= room:
+            break
+        room = count
+    runs, peak = runs[:count].copy(), peak[:count].copy()
+    runs[:, 0] += y0
+    return ScannedRows(runs, peak)
+
+
+def join_scanned(parts: list[ScannedRows], *, connectivity: int) -> Runs:
+    """Connected regions of runs scanned in any number of parts, given in the order of their rows."""
+    runs = np.concatenate([part.runs for part in parts]) if parts else np.empty((0, 3), np.int32)
+    peak = np.concatenate([part.peak for part in parts]) if parts else np.empty(0, np.float32)
+    parent = np.arange(len(runs), dtype=np.int64)
+    join_rows(runs, 1 if connectivity == 8 else 0, parent)
+    # A set is named by its first run, whose own name is never larger: one step of pointer doubling per level of depth.
+    while True:
+        shorter = parent[parent]
+        if np.array_equal(shorter, parent):
+            break
+        parent = shorter
+    first, region = np.unique(parent, return_inverse=True)
+    return Runs(runs, region.astype(np.int64), len(first), peak)

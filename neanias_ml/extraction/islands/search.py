@@ -1,0 +1,100 @@
+"""Islands: connected pixels above the merge threshold that hold one above the seed threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neanias_ml.extraction.bands import Band, band_windows, in_order
+from neanias_ml.extraction.islands.runs import Runs, ScannedRows, join_scanned, scan_rows
+from neanias_ml.extraction.noise.model import NoiseModel
+from neanias_ml.maps import RadioMap, Window
+
+FloatMap = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Excursions:
+    """All connected regions beyond the merge threshold, whatever their peak.
+
+    Attributes
+    ----------
+    positive, negative
+        Above ``merge`` sigma and, in the inverted map, below ``-merge`` sigma.
+    """
+
+    positive: Runs
+    negative: Runs
+
+
+def scan_map(
+    radio_map: RadioMap,
+    noise_model: NoiseModel,
+    *,
+    merge: float,
+    connectivity: int = 8,
+    rows: int | None = None,
+    workers: int = 1,
+) -> Excursions:
+    """Find all regions above the merge threshold, of the map and of the inverted map, in one pass.
+
+    Parameters
+    ----------
+    merge
+        Signal to noise that every pixel of a region reaches.
+    connectivity
+        4 or 8 neighbours.
+    rows
+        Rows held in memory at a time; the result does not depend on it, nor on ``workers`` (threads).
+    """
+
+    def scan(window: Window) -> tuple[ScannedRows, ScannedRows]:
+        band = Band.read(radio_map, noise_model, window)
+        up, down = (
+            scan_rows(band.pixels, band.background, band.noise, merge=merge, y0=window.y0, negative=negative)
+            for negative in (False, True)
+        )
+        return up, down
+
+    scanned = list(in_order(scan, list(band_windows(radio_map.shape, rows=rows)), workers=workers))
+    return Excursions(
+        positive=join_scanned([up for up, _ in scanned], connectivity=connectivity),
+        negative=join_scanned([down for _, down in scanned], connectivity=connectivity),
+    )
+
+
+def islands_above(regions: Runs, *, seed: float, min_pixels: int) -> Runs:
+    """The regions that reach the seed threshold and have enough pixels."""
+    return regions.keep((regions.region_peak >= seed) & (regions.region_pixels >= min_pixels))
+
+
+def label_islands(
+    significance: NDArray[np.floating], *, seed: float, merge: float, min_pixels: int, connectivity: int = 8
+) -> NDArray[np.int32]:
+    """Label the islands of a significance map in memory.
+
+    Parameters
+    ----------
+    significance
+        (ny, nx) signal to noise, NaN where blank.
+    seed
+        An island holds at least one pixel at or above this.
+    merge
+        All its pixels are at or above this.
+    min_pixels
+        Islands with fewer pixels are dropped.
+    connectivity
+        4 or 8 neighbours.
+
+    Returns
+    -------
+    ndarray
+        (ny, nx) int32; 0 = no island, else 1, 2, ... in the order in which rows, read from the bottom
+        row upwards and from left to right, meet the islands first.
+    """
+    pixels = np.asarray(significance, dtype=np.float32)
+    scanned = scan_rows(pixels, np.zeros_like(pixels), np.ones_like(pixels), merge=merge)
+    islands = islands_above(join_scanned([scanned], connectivity=connectivity), seed=seed, min_pixels=min_pixels)
+    return islands.paint(Window(0, pixels.shape[0], 0, pixels.shape[1]))

@@ -1,0 +1,1 @@
+"""Islands inside islands: blobs, the component tree, the emission underneath."""

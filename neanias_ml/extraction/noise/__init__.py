@@ -1,0 +1,1 @@
+"""Background and noise of a map: mesh, masks, sidelobes of bright sources."""
