@@ -158,7 +158,7 @@ def test_names_in_the_text_exist():
     known |= set(METHODS) | set(ESTIMATORS) | {"compact", "extended", "diffuse", "beam", "free"}
     extraction = ROOT / "neanias_ml" / "extraction"
     for name in re.findall(r"`([^`]+)`", text):
-        is_file = any(extraction.glob(f"{name}.py")) or (extraction.parent / name).is_file()
+        is_file = any(extraction.glob(f"{name}.py")) or (extraction.parent / name).exists()
         assert name in known or is_file or name.startswith("neanias-ml "), name
 
 

@@ -178,7 +178,7 @@ def resolve_rule(a: SourceList, b: SourceList, config: MatchConfig) -> MatchRule
     if frame == "pixels":
         scales = [one.pixel_scale_arcsec for one in (a, b) if one.pixel_scale_arcsec]
         if not scales:
-            return MatchRule(frame, DEFAULT_RADIUS_PIXELS, "the usual 2.5 pixels, as no beam is known")
+            return MatchRule(frame, DEFAULT_RADIUS_PIXELS, "the usual 2.5 pixels, as no pixel size is known")
         scale = scales[0]
     beams = [one.beam_arcsec for one in (a, b) if one.beam_arcsec]
     if beams:
@@ -189,7 +189,7 @@ def resolve_rule(a: SourceList, b: SourceList, config: MatchConfig) -> MatchRule
             frame, max(sizes) / 2 / scale, "half the 10th percentile of the major axes, as no beam is known"
         )
     if frame == "pixels":
-        return MatchRule(frame, DEFAULT_RADIUS_PIXELS, "the usual 2.5 pixels, as no beam is known")
+        return MatchRule(frame, DEFAULT_RADIUS_PIXELS, "the usual 2.5 pixels, as no pixel size is known")
     return MatchRule(frame, DEFAULT_RADIUS_ARCSEC, "the usual 5 arcsec, as no beam is known")
 
 

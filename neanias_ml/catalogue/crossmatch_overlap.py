@@ -76,7 +76,7 @@ def _label_map(sources: SourceList, letter: str) -> IntArray:
     label = None if data is None else np.squeeze(data)
     if label is None or label.ndim != 2 or label.dtype.kind not in "iu":
         raise InputError("LabelMapUnusable", f"{path} holds no 2-D map of whole-number labels")
-    return label.astype(np.int64)
+    return np.maximum(label.astype(np.int64), 0)  # some programs mark blank sky by -1
 
 
 def _rows_of_labels(sources: SourceList, letter: str, largest: int) -> IntArray:

@@ -48,7 +48,9 @@ class MapRun:
         self.options: Namespace = parse_options(parser, arguments)
         self.output = require_output(self.options)
         OutputDirectory(self.output, overwrite=self.options.overwrite)
-        refuse_input_as_output(self.options.map, self.output)
+        for given in (self.options.map, self.options.noise_map, self.options.background_map):
+            if given is not None:
+                refuse_input_as_output(given, self.output)
         if self.options.parquet:
             require_parquet()
         self.finder = finder_of(parser, self.options)

@@ -104,8 +104,15 @@ def finder_of(parser: ArgumentParser, options: Namespace) -> SourceFinder:
         config = dataclasses.replace(config, target_purity=options.target_purity)
     if options.extended:
         config = dataclasses.replace(config, search_extended=True)
-    workers = options.workers or len(os.sched_getaffinity(0))
+    workers = options.workers or usable_cores()
     return SourceFinder(config, rows=options.tile_size, workers=workers)
+
+
+def usable_cores() -> int:
+    """Cores that the machine grants this process."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def supplied_noise(options: Namespace, radio_map: RadioMap) -> SuppliedNoise | None:

@@ -31,7 +31,7 @@ class Band:
     Attributes
     ----------
     window
-        Full width of the map.
+        Rows and columns in the map: its full width, or that of a tall island.
     pixels, background, noise
         (h, nx) float32, Jy/beam.
     """
@@ -46,8 +46,8 @@ class Band:
         """Read the rows of a window and evaluate the noise model there; pixels without a noise are blank."""
         background, noise = noise_model.evaluate(window)
         pixels = radio_map.read(window)
-        if isinstance(noise_model, SuppliedNoise):
-            pixels = np.where(np.isfinite(background) & np.isfinite(noise), pixels, np.float32(np.nan))
+        if isinstance(noise_model, SuppliedNoise):  # an estimate is known everywhere
+            pixels = np.where(np.isfinite(noise), pixels, np.float32(np.nan))
         return cls(window, pixels, background, noise)
 
 

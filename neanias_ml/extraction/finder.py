@@ -103,7 +103,8 @@ class SourceFinder:
                 source,
                 found.gathered.pixels,
                 found.islands.table,
-                fit=dataclasses.replace(self.config.fit, seed_threshold=found.seed),
+                fit=self.config.fit,
+                seed=found.seed,
                 nested=self.config.nested,
                 search_nested=self.config.search_nested,
                 workers=self.workers,
@@ -239,11 +240,11 @@ class SourceFinder:
         return table.replace(total_flux=total, total_flux_err=error, own_flux=total)
 
     def _gather(self, radio_map: RadioMap, noise_model: NoiseModel, runs: Runs) -> GatheredIslands:
-        margin = MARGIN_FWHM * radio_map.beam_fwhm
+        margin = max(1.5, MARGIN_FWHM * radio_map.beam_fwhm)  # at least all neighbours
         return gather(radio_map, noise_model, runs, margin=margin, rows=self.rows, workers=self.workers)
 
     def _least_pixels(self, radio_map: RadioMap) -> int:
-        return max(2, round(self.config.min_beam_fraction * radio_map.beam_area))
+        return max(1, round(self.config.min_beam_fraction * radio_map.beam_area))
 
     @contextmanager
     def _stage(self, name: str, title: str, report: Progress) -> Iterator[None]:

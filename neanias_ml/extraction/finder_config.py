@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from neanias_ml.errors import UsageError
 from neanias_ml.extraction.components.fit_config import FitConfig
+from neanias_ml.extraction.config_checks import require_finite
 from neanias_ml.extraction.extended.config import ExtendedConfig
 from neanias_ml.extraction.nested.find import NestedConfig
 from neanias_ml.extraction.noise.config import BackgroundConfig
@@ -47,6 +48,7 @@ class FinderConfig:
     """extended emission"""
 
     def __post_init__(self) -> None:
+        require_finite(self)
         if not 0 < self.merge_threshold <= self.seed_threshold:
             raise UsageError(
                 "Thresholds",

@@ -230,7 +230,7 @@ class Extraction:
     islands
         Islands of the map: disjoint, in the label map.
     components
-        Gaussians; the fluxes of those of an island add up to the island's.
+        Gaussians; those of an island describe it, or hold what was found inside it and the rest.
     nested
         Islands inside islands, at any number of levels; ids continue after those of ``islands`` and ``diffuse``.
     diffuse

@@ -11,8 +11,7 @@ from neanias_ml.extraction.islands.runs import Runs
 from neanias_ml.extraction.noise.background import (
     BackgroundConfig,
     ThinnedMap,
-    _diffuse_mask,
-    _source_mask,
+    _emission_masks,
     estimate_noise,
     estimate_without,
     fill_from_neighbours,
@@ -91,8 +90,8 @@ def test_a_faint_diffuse_disk_is_masked_although_no_pixel_of_it_stands_out():
 def masks_of(thinned, model, config=None):
     """Pixels of sources and diffuse emission, and of sources alone."""
     config = config or BackgroundConfig()
-    sources, background, noise = _source_mask(thinned, model, config)
-    return sources | _diffuse_mask(thinned, background, noise, config), sources
+    sources, diffuse = _emission_masks(thinned, model, config, look_for_diffuse=True, workers=1)
+    return sources | diffuse, sources
 
 
 def test_masks_hold_sources_and_diffuse_emission_and_little_else():

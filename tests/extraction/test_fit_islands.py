@@ -208,7 +208,7 @@ def test_parts_are_joined_selected_and_renamed():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"seed_threshold": 0.0},
+        {"shape": "round"},
         {"min_added_snr": np.nan},
         {"min_kept_snr": 0.0},
         {"min_prominence": -1.0},

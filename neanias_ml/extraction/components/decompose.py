@@ -59,6 +59,7 @@ def decompose(
     table: IslandTable,
     *,
     fit: FitConfig,
+    seed: float,
     nested: NestedConfig,
     search_nested: bool = True,
     workers: int = 1,
@@ -73,6 +74,8 @@ def decompose(
         Their measures.
     fit, nested
         Settings of the fits and of the search inside islands.
+    seed
+        Seed threshold of the islands: least signal to noise of a peak that starts a component.
     search_nested
         Whether to look inside islands at all.
     workers
@@ -82,9 +85,9 @@ def decompose(
     mothers = pixels.without_margin() if search_nested else pixels.select(np.empty(0, np.int64))
     inside = find_nested(mothers, beam_covariance=beam, config=nested, workers=workers)
     direct = np.flatnonzero(table.n_beams <= fit.max_fit_beams)
-    point = point_covariance(pixels, table, beam_covariance=beam, config=fit)
+    point = point_covariance(pixels, table, beam_covariance=beam, config=fit, workers=workers)
     whole = fit_islands(
-        pixels.select(direct), beam_covariance=beam, point_covariance=point, config=fit, workers=workers
+        pixels.select(direct), beam_covariance=beam, point_covariance=point, config=fit, seed=seed, workers=workers
     ).on_rows(direct)
     described = np.zeros(len(table), dtype=bool)
     described[direct] = whole.islands.acceptable
@@ -98,6 +101,7 @@ def decompose(
         beam_covariance=beam,
         point_covariance=point,
         config=fit,
+        seed=seed,
         with_offset=np.ones(len(leaves), dtype=bool),
         workers=workers,
     )
@@ -191,9 +195,10 @@ def _remainders(
     amplitude = flux * area / (2.0 * np.pi * np.sqrt(np.linalg.det(shapes)))
     parameters = starting_parameters(amplitude, table.x[rows], table.y[rows], shapes)
     relative = (table.total_flux_err[rows] / flux) ** 2
+    third = relative / 3.0  # amplitude and both widths add up to the relative variance of the flux
     size = np.trace(shapes, axis1=1, axis2=2) if len(rows) else np.zeros(0)
     errors = np.zeros((len(rows), 6, 6))
-    for place, variance in enumerate((relative, size * relative, size * relative, relative, size * relative, relative)):
+    for place, variance in enumerate((third, size * relative, size * relative, third, size * relative, third)):
         errors[:, place, place] = variance
     flags = np.where(inside_count > 0, int(SourceFlag.REMAINDER), int(SourceFlag.FIT_FAILED))
     return FittedComponents.from_moments(rows, parameters, errors, flags=flags)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neanias_ml.errors import UsageError
+from neanias_ml.extraction.config_checks import require_finite
 
 SHAPES = ("auto", "free", "beam")
 
@@ -13,15 +14,13 @@ SHAPES = ("auto", "free", "beam")
 class FitConfig:
     """How islands are taken apart into Gaussian components."""
 
-    seed_threshold: float = 5.0
-    """least signal to noise of a peak that starts a component (> 0); as for islands"""
     min_prominence: float = 3.0
     """a peak rises this many sigma above the saddle to a higher one (>= 0); Gaussian noise alone seldom does"""
     max_components: int = 8
     """most Gaussians fitted to one island (1 to 32); the cost grows with its square"""
     min_added_snr: float = 5.0
-    """least signal to noise (> 0) of a component that has no peak of its own, found in the residual of the others; as
-    for islands"""
+    """least signal to noise (> 0) of a component that has no peak of its own, found in the residual of the others;
+    the usual seed of islands"""
     min_kept_snr: float = 4.8
     """least fitted signal to noise (> 0) of a component beside others: fainter ones are taken out again"""
     evidence: float = 4.0
@@ -49,7 +48,8 @@ class FitConfig:
         return {"auto": self.shape_evidence, "free": -1e30, "beam": 1e30}[self.shape]
 
     def __post_init__(self) -> None:
-        thresholds = (self.seed_threshold, self.min_added_snr, self.min_kept_snr)
+        require_finite(self)
+        thresholds = (self.min_added_snr, self.min_kept_snr)
         if not all(value > 0 for value in (*thresholds, self.max_search_beams, self.max_fit_beams)):
             raise UsageError("FitConfig", "thresholds and largest areas must be positive")
         if not self.min_prominence >= 0 or not min(self.evidence, self.shape_evidence) >= 0:

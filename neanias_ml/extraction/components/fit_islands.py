@@ -37,6 +37,7 @@ def fit_islands(
     beam_covariance: FloatArray,
     point_covariance: FloatArray | None = None,
     config: FitConfig | None = None,
+    seed: float = 5.0,
     with_offset: BoolArray | None = None,
     starts: StartPeaks | None = None,
     workers: int = 1,
@@ -53,6 +54,8 @@ def fit_islands(
         (2, 2) pixel covariance of a point source in the map; the beam's by default.
     config
         Settings of the search.
+    seed
+        Least signal to noise of a peak that starts a component.
     with_offset
         (N,) islands that lie on extended emission: a plane is fitted under their components.
     starts
@@ -74,7 +77,12 @@ def fit_islands(
 
     def fit(rows: NDArray[np.int64]) -> FittedComponents:
         part = prepare(
-            pixels.select(rows), config=config, starts=given.select(rows), with_offset=offset[rows], step=beam.step
+            pixels.select(rows),
+            config=config,
+            seed=seed,
+            starts=given.select(rows),
+            with_offset=offset[rows],
+            step=beam.step,
         )
         columns = _blank_columns(len(rows), config.max_components)
         search_batch(part.data, beam.search, beam.narrow, beam.wide, columns)

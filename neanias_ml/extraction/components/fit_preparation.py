@@ -34,7 +34,7 @@ class Prepared:
 
 
 def prepare(
-    pixels: IslandPixels, *, config: FitConfig, starts: StartPeaks, with_offset: BoolArray, step: int
+    pixels: IslandPixels, *, config: FitConfig, seed: float, starts: StartPeaks, with_offset: BoolArray, step: int
 ) -> Prepared:
     """Bring islands to the form of `FitData`.
 
@@ -44,6 +44,8 @@ def prepare(
         N islands, each with at least one pixel inside.
     config
         Thresholds of peaks and largest numbers of pixels and components.
+    seed
+        Least signal to noise of a peak.
     starts
         Given peaks; found where an island has none.
     with_offset
@@ -60,7 +62,7 @@ def prepare(
     steps = _steps(pixels, step=step, most=config.max_fit_pixels)
     keep, offsets, steps = _on_lattice(pixels, steps)
     island = np.repeat(np.arange(len(pixels)), np.diff(offsets))
-    peak_offsets, peaks, lost = _peaks(own, unit, config, starts)
+    peak_offsets, peaks, lost = _peaks(own, unit, config, seed, starts)
     peak_island = np.repeat(np.arange(len(pixels)), np.diff(peak_offsets))
     peaks[:, 1] -= x0[peak_island]
     peaks[:, 2] -= y0[peak_island]
@@ -102,7 +104,7 @@ def _on_lattice(pixels: IslandPixels, steps: IntArray) -> tuple[IntArray, IntArr
 
 
 def _peaks(
-    own: IslandPixels, unit: FloatArray, config: FitConfig, starts: StartPeaks
+    own: IslandPixels, unit: FloatArray, config: FitConfig, seed: float, starts: StartPeaks
 ) -> tuple[IntArray, FloatArray, BoolArray]:
     """Offsets (N + 1,), peaks (S, 3) as amplitude in units, x, y in map pixels, and where there were too many."""
     found = persistent_peaks(
@@ -110,7 +112,7 @@ def _peaks(
         own.flux / own.noise,
         x=own.x,
         y=own.y,
-        threshold=config.seed_threshold,
+        threshold=seed,
         prominence=config.min_prominence,
     )
     given = np.diff(starts.offsets) > 0

@@ -17,6 +17,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+LOG_FLUX = np.array([1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
+"""Derivative of the logarithm of an integrated flux by the parameters."""
 LEAST_ACCEPTABLE = 2
 """Least grade of a fit that describes its island."""
 
@@ -160,6 +162,11 @@ class FittedComponents:
         """(K,) integrated flux, Jy, for a beam of ``beam_area`` pixels."""
         logarithm = self.parameters[:, 0] + self.parameters[:, 3] + self.parameters[:, 5]
         return np.asarray(2.0 * math.pi * np.exp(logarithm) / beam_area)
+
+    def total_flux_error(self, beam_area: float) -> FloatArray:
+        """(K,) its standard error, Jy, from the errors of amplitude and shape."""
+        relative = np.einsum("i,kij,j->k", LOG_FLUX, self.errors, LOG_FLUX)
+        return np.asarray(self.total_flux(beam_area) * np.sqrt(np.maximum(relative, 0.0)))
 
     @property
     def covariance(self) -> FloatArray:

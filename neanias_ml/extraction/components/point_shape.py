@@ -32,7 +32,7 @@ GOOD = 3
 
 
 def point_covariance(
-    pixels: IslandPixels, table: IslandTable, *, beam_covariance: FloatArray, config: FitConfig
+    pixels: IslandPixels, table: IslandTable, *, beam_covariance: FloatArray, config: FitConfig, workers: int = 1
 ) -> FloatArray:
     """Pixel covariance (2, 2) of a point source of the map.
 
@@ -46,6 +46,8 @@ def point_covariance(
         (2, 2) pixel covariance of the beam.
     config
         Settings of the fits.
+    workers
+        Threads; the result does not depend on them.
 
     Returns
     -------
@@ -57,7 +59,7 @@ def point_covariance(
     if len(rows) < LEAST_SOURCES:
         return beam_covariance
     free = dataclasses.replace(config, shape="free", max_components=1)
-    fitted = fit_islands(pixels.select(rows), beam_covariance=beam_covariance, config=free)
+    fitted = fit_islands(pixels.select(rows), beam_covariance=beam_covariance, config=free, workers=workers)
     good = fitted.quality == GOOD
     if np.count_nonzero(good) < LEAST_SOURCES:
         return beam_covariance

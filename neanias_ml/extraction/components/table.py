@@ -18,8 +18,6 @@ IntArray = NDArray[np.int64]
 ColumnSet = dict[str, NDArray]
 
 ARCSEC = 3600.0
-LOG_FLUX = np.array([1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
-"""Derivative of the logarithm of an integrated flux by the parameters."""
 
 
 def component_table(
@@ -77,12 +75,11 @@ def _positions(radio_map: RadioMap, fitted: FittedComponents, jacobians: FloatAr
 def _fluxes(fitted: FittedComponents, beam_area: float) -> ColumnSet:
     """Peak (Jy/beam) and integrated flux (Jy) with errors from the full covariance of amplitude and shape."""
     peak, total = fitted.amplitude, fitted.total_flux(beam_area)
-    relative = np.einsum("i,kij,j->k", LOG_FLUX, fitted.errors, LOG_FLUX)
     return {
         "peak_flux": peak,
         "peak_flux_err": peak * np.sqrt(fitted.errors[:, 0, 0]),
         "total_flux": total,
-        "total_flux_err": total * np.sqrt(np.maximum(relative, 0.0)),
+        "total_flux_err": fitted.total_flux_error(beam_area),
     }
 
 

@@ -112,7 +112,7 @@ def _with_regions(
         noise = estimate_without(source, known, config=background, workers=workers)
     gathered, rest = _region_pixels(noise, source, model, runs, boxes)
     rest -= _held_by_moments(extraction, runs, boxes)
-    measured = measure_islands(source, gathered, merge=0.0, extended_flux_excess=1.0)
+    measured = measure_islands(source, gathered, kind="diffuse")
     ids = len(islands) + 1 + np.arange(runs.count)
     parent = _parents(runs, boxes, extraction.islands, ids)
     children = np.bincount(
@@ -123,7 +123,6 @@ def _with_regions(
         total_flux=rest + children,
         total_flux_err=integrated_flux_error(measured.local_rms, measured.n_pixels, source.beam_area),
         own_flux=rest,
-        kind=np.full(runs.count, "diffuse"),
     )
     shifted = nested.table.island_id + runs.count
     shifted_parents = np.where(

@@ -10,7 +10,7 @@ FloatMap = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-MOMENTS = 11
+MOMENTS = 9
 """Sums per island kept by `island_sums`; see there."""
 
 
@@ -126,14 +126,14 @@ def island_sums(
     offsets, y, x, flux, noise, background
         Pixels of N islands as in `IslandPixels`, inside pixels only.
     sums
-        (N, 11) filled with: flux, positive flux, its centroid column and row and central second moments xx, xy, yy,
-        noise, background, largest signal to noise, and after these the sum of noise squared.
+        (N, 9) filled with: flux; centroid column and row and central second moments xx, xy, yy of the positive flux;
+        noise; background; largest signal to noise.
     peak
         (N,) filled with the place of each island's brightest pixel, the first of equals.
     """
     for island in range(offsets.size - 1):
         start, stop = offsets[island], offsets[island + 1]
-        total, positive, mx, my, rms, level, square = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        total, positive, mx, my, rms, level = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         best, snr = start, -np.inf
         for k in range(start, stop):
             value = float(flux[k])
@@ -144,7 +144,6 @@ def island_sums(
             my += weight * (y[k] - y[start])
             rms += noise[k]
             level += background[k]
-            square += float(noise[k]) * noise[k]
             if flux[k] > flux[best]:
                 best = k
             snr = max(snr, value / noise[k])
@@ -163,8 +162,7 @@ def island_sums(
             xy += weight * dx * dy
             yy += weight * dy * dy
         peak[island] = best
-        sums[island, 0], sums[island, 1] = total, positive
-        sums[island, 2], sums[island, 3] = mx + x[start], my + y[start]
-        sums[island, 4], sums[island, 5], sums[island, 6] = xx / positive, xy / positive, yy / positive
-        sums[island, 7], sums[island, 8], sums[island, 9] = rms, level, snr
-        sums[island, 10] = square
+        sums[island, 0] = total
+        sums[island, 1], sums[island, 2] = mx + x[start], my + y[start]
+        sums[island, 3], sums[island, 4], sums[island, 5] = xx / positive, xy / positive, yy / positive
+        sums[island, 6], sums[island, 7], sums[island, 8] = rms, level, snr

@@ -14,7 +14,12 @@ FloatArray = NDArray[np.float64]
 
 
 def measure_islands(
-    radio_map: RadioMap, gathered: GatheredIslands, *, merge: float, extended_flux_excess: float
+    radio_map: RadioMap,
+    gathered: GatheredIslands,
+    *,
+    merge: float = 0.0,
+    extended_flux_excess: float = 0.0,
+    kind: str = "",
 ) -> IslandTable:
     """Measure every island.
 
@@ -31,6 +36,8 @@ def measure_islands(
         Merge threshold in sigma with which the islands were made.
     extended_flux_excess
         Islands whose total over peak flux exceeds a point source's by more than this are ``extended``.
+    kind
+        What all of these islands are, instead of a decision by their flux.
     """
     count, boxes, area = len(gathered.pixels), gathered.boxes, radio_map.beam_area
     own = gathered.pixels.without_margin()
@@ -38,13 +45,17 @@ def measure_islands(
     background = gathered.background[gathered.pixels.inside]
     island_sums(own.offsets, own.y, own.x, own.flux, own.noise, background, sums, peak)
     n_pixels, n_summed = own.counts, gathered.pixels.counts
-    peak_flux, snr, rms = own.flux[peak].astype(np.float64), sums[:, 9], sums[:, 7] / n_pixels
+    peak_flux, snr, rms = own.flux[peak].astype(np.float64), sums[:, 8], sums[:, 6] / n_pixels
     all_flux = gathered.pixels.flux.astype(np.float64)
     summed = np.add.reduceat(all_flux, gathered.pixels.offsets[:-1]) if count else sums[:, 0]
-    x, y = sums[:, 2], sums[:, 3]
-    covariance = np.stack([sums[:, 4], sums[:, 5], sums[:, 5], sums[:, 6]], axis=1).reshape(-1, 2, 2)
+    x, y = sums[:, 1], sums[:, 2]
+    covariance = np.stack([sums[:, 3], sums[:, 4], sums[:, 4], sums[:, 5]], axis=1).reshape(-1, 2, 2)
     major, minor, angle = ellipses_of_covariances(covariance)
     ra, dec, on_sky = sky_positions(radio_map, x, y)
+    if kind:
+        kinds = np.full(count, kind)
+    else:
+        kinds = island_kind(sums[:, 0] / area, peak_flux, snr, merge=merge, excess=extended_flux_excess)
     return IslandTable(
         island_id=np.arange(1, count + 1),
         parent_id=np.zeros(count, dtype=np.int64),
@@ -66,13 +77,13 @@ def measure_islands(
         own_flux=summed / area,
         snr=snr,
         local_rms=rms,
-        local_background=sums[:, 8] / n_pixels,
+        local_background=sums[:, 7] / n_pixels,
         major=major,
         minor=minor,
         pixel_angle=angle,
         n_beams=n_pixels / area,
         n_components=np.zeros(count, dtype=np.int64),
-        kind=island_kind(sums[:, 0] / area, peak_flux, snr, merge=merge, excess=extended_flux_excess),
+        kind=kinds,
         p_spurious=np.full(count, np.nan),
         flags=_flags(radio_map, boxes, gathered.touches_blank, on_sky),
     )

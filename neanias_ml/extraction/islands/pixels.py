@@ -27,7 +27,7 @@ class IslandPixels:
     noise
         (P,) float32, Jy/beam.
     inside
-        (P,) bool; False for pixels of a margin around the island, which a fit may use but no sum counts.
+        (P,) bool; False for pixels of a margin around the island, which fits and total fluxes take in.
     """
 
     offsets: NDArray[np.int64]

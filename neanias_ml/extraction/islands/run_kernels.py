@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -95,7 +97,7 @@ def join_rows(runs: IntArray, reach: int, parent: Parents) -> None:
 
 @njit(cache=True, nogil=True)
 def paint_runs(
-    runs: IntArray, values: IntArray, y0: int, x0: int, margin: int, out: NDArray[np.int32]
+    runs: IntArray, values: NDArray[Any], y0: int, x0: int, margin: int, out: NDArray[Any]
 ) -> None:
     """Write each run's value into a window whose first pixel is (y0, x0), widened by a margin on all sides."""
     height, width = out.shape

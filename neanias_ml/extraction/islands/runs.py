@@ -85,6 +85,14 @@ class Runs:
         paint_runs(self.runs[near], (self.region[near] + 1).astype(np.int32), window.y0, window.x0, margin, out)
         return out
 
+    def mask(self, window: Window, *, margin: int = 0) -> NDArray[np.bool_]:
+        """Pixels of a window that belong to any region, widened by a margin."""
+        out = np.zeros(window.shape, dtype=bool)
+        near = self.within_rows(window.y0 - margin, window.y1 + margin)
+        runs = self.runs[near]
+        paint_runs(runs, np.ones(len(runs), dtype=bool), window.y0, window.x0, margin, out)
+        return out
+
     @classmethod
     def none(cls) -> Runs:
         """No regions."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neanias_ml.errors import UsageError
+from neanias_ml.extraction.config_checks import require_finite
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class NestedConfig:
     """nested islands smaller than this part of the beam area are dropped"""
 
     def __post_init__(self) -> None:
+        require_finite(self)
         if not 0 < self.min_scale <= self.max_scale:
             raise UsageError(
                 "NestedConfig",

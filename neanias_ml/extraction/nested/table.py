@@ -59,8 +59,7 @@ def nested_islands(
     measured = measure_islands(
         radio_map,
         GatheredIslands(above, under, region_boxes(runs), np.zeros(len(nested), dtype=bool)),
-        merge=0.0,
-        extended_flux_excess=1.0,
+        kind="nested",
     )
     ids = len(islands) + 1 + np.arange(len(nested))
     mother_id = islands.island_id[nested.mother_row]
@@ -71,6 +70,17 @@ def nested_islands(
         minlength=len(nested),
     )
     total = np.where(counts > 0, fitted, measured.total_flux)
+    fitted_error = np.sqrt(
+        np.bincount(
+            parts.nested_index[parts.nested_index >= 0],
+            weights=parts.fitted.total_flux_error(radio_map.beam_area)[parts.nested_index >= 0] ** 2,
+            minlength=len(nested),
+        )
+    )
+    summed_error = np.hypot(
+        integrated_flux_error(measured.local_rms, measured.n_pixels, radio_map.beam_area),
+        np.nan_to_num(pedestal.error) * measured.n_pixels / radio_map.beam_area,
+    )
     parent_row = np.where(nested.parent >= 0, nested.parent, 0)
     own = total.copy()
     np.subtract.at(own, nested.parent[nested.parent >= 0], total[nested.parent >= 0])
@@ -82,10 +92,9 @@ def nested_islands(
         parent_id=np.where(nested.parent >= 0, ids[parent_row], mother_id),
         level=nested.level.astype(np.int64),
         total_flux=total,
-        total_flux_err=integrated_flux_error(measured.local_rms, measured.n_pixels, radio_map.beam_area),
+        total_flux_err=np.where(counts > 0, fitted_error, summed_error),
         own_flux=own,
         n_components=counts,
-        kind=np.full(len(nested), "nested"),
         flags=measured.flags | flags,
     )
     return Islands(runs, table, radio_map.shape), mothers_own

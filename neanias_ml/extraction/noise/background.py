@@ -9,15 +9,15 @@ sources the noise follows the sidelobes (`sidelobe_noise`).
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.errors import InputError
-from neanias_ml.extraction.bands import band_windows
-from neanias_ml.extraction.islands.runs import Runs, join_scanned, scan_rows
+from neanias_ml.extraction.bands import band_windows, in_order
+from neanias_ml.extraction.islands.runs import Runs, ScannedRows, join_scanned, scan_rows
 from neanias_ml.extraction.noise.config import ESTIMATORS, BackgroundConfig
 from neanias_ml.extraction.noise.mesh_kernels import (
     HISTOGRAM_BINS,
@@ -53,6 +53,8 @@ SIDELOBE_PASSES = 4
 BAND_ROWS = 256
 """Rows that are read at a time."""
 LEAST_PIXELS = 16
+RAISED = 1.2
+"""Pixels whose noise sidelobes raise by this factor tell the mesh nothing."""
 FIRST_STRIDE_SIDE = 16
 """Cells of at least this side (in thinned pixels) are first estimated from every second row and column of them."""
 
@@ -86,7 +88,7 @@ class ThinnedMap:
         step = max(1, int(radio_map.beam_fwhm / 2.0))
         while step > 1 and min(ny, nx) < 64 * step:
             step -= 1
-        rows = step * (BAND_ROWS // step)
+        rows = step * max(1, BAND_ROWS // step)
         thinned = np.empty((-(-ny // step), -(-nx // step)), np.float32)
         for y0 in range(0, ny, rows):
             band = radio_map.read(Window(y0, min(ny, y0 + rows), 0, nx))
@@ -98,9 +100,20 @@ class ThinnedMap:
         """The whole map."""
         return Window(0, self.shape[0], 0, self.shape[1])
 
-    def background_and_noise(self, model: MeshNoise) -> tuple[FloatMap, FloatMap]:
-        """Background and noise at the thinned pixels."""
-        return model.sampled(self.extent, step=self.step)
+    def bands(self, multiple: int = 1) -> Iterator[tuple[slice, Window]]:
+        """Thinned rows, a multiple of some number at a time, with the window of the map that they sample."""
+        height = multiple * max(1, BAND_ROWS // multiple)
+        for row in range(0, len(self.pixels), height):
+            last = min(row + height, len(self.pixels))
+            yield slice(row, last), Window(row * self.step, min(last * self.step, self.shape[0]), 0, self.shape[1])
+
+    def significance(self, model: MeshNoise) -> FloatMap:
+        """Signal to noise of the thinned pixels."""
+        result = np.empty_like(self.pixels)
+        for rows, window in self.bands():
+            background, noise = model.sampled(window, step=self.step)
+            np.divide(self.pixels[rows] - background, noise, out=result[rows])
+        return result
 
 
 def estimate_noise(radio_map: RadioMap, *, config: BackgroundConfig | None = None, workers: int = 1) -> MeshNoise:
@@ -150,9 +163,9 @@ def estimate_thinned(
     diffuse = np.zeros_like(blank)
     for iteration in range(config.max_iterations):
         previous = masked
-        sources, background, noise = _source_mask(thinned, model, config)
-        if config.mask_diffuse > 0.0 and iteration < DIFFUSE_PASSES:
-            diffuse = _diffuse_mask(thinned, background, noise, config)
+        look_for_diffuse = config.mask_diffuse > 0.0 and iteration < DIFFUSE_PASSES
+        sources, found = _emission_masks(thinned, model, config, look_for_diffuse=look_for_diffuse, workers=workers)
+        diffuse = diffuse if found is None else found
         masked = always_masked | sources | diffuse
         model = mesh.estimate(masked)
         if np.count_nonzero(masked != previous) < config.converged_fraction * masked.size:
@@ -185,10 +198,9 @@ def _with_sidelobes(
     sidelobes: SidelobeNoise | None = None
     previous: SidelobeNoise | None = None
     for _ in range(SIDELOBE_PASSES):
-        background, noise = thinned.background_and_noise(model)
         sidelobes = measure_sidelobes(
-            (thinned.pixels - background) / noise,
-            noise=noise,
+            thinned.significance(model),
+            model=model,
             step=thinned.step,
             beam_fwhm=thinned.beam_fwhm,
             beam_area=thinned.beam_area,
@@ -200,32 +212,44 @@ def _with_sidelobes(
         if previous is not None and np.array_equal(previous.sources.radius, sidelobes.sources.radius):
             break
         previous = sidelobes
-        raised = np.ones(thinned.pixels.shape, np.float32)
-        sidelobes.raise_noise(raised, window=thinned.extent, step=thinned.step)
-        model = mesh.estimate(masked | (raised > 1.2))
+        model = mesh.estimate(masked | _raised_by(sidelobes, thinned))
     return MeshNoise(model.background_mesh, model.noise_mesh, model.cell, model.shape, sidelobes)
 
 
-def _source_mask(
-    thinned: ThinnedMap, model: MeshNoise, config: BackgroundConfig
-) -> tuple[Mask, FloatMap, FloatMap]:
-    """Pixels of sources (``mask_seed``, ``mask_merge``) and those beside them; background and noise used for it."""
-    background, noise = thinned.background_and_noise(model)
-    scanned = scan_rows(thinned.pixels, background, noise, merge=config.mask_merge)
-    regions = join_scanned([scanned], connectivity=8)
+def _raised_by(sidelobes: SidelobeNoise, thinned: ThinnedMap) -> Mask:
+    """Pixels at which sidelobes raise the noise by a fifth or more."""
+    raised = np.zeros(thinned.pixels.shape, dtype=bool)
+    for rows, window in thinned.bands():
+        factor = np.ones(thinned.pixels[rows].shape, np.float32)
+        sidelobes.raise_noise(factor, window=window, step=thinned.step)
+        raised[rows] = factor > RAISED
+    return raised
+
+
+def _emission_masks(
+    thinned: ThinnedMap, model: MeshNoise, config: BackgroundConfig, *, look_for_diffuse: bool, workers: int
+) -> tuple[Mask, Mask | None]:
+    """Pixels of sources (``mask_seed``, ``mask_merge``) and those beside them; those of diffuse emission, if wanted."""
+    half = max(1, round(0.5 * config.diffuse_beams * thinned.beam_fwhm / thinned.step))
+
+    def look(band: tuple[slice, Window]) -> tuple[ScannedRows, FloatMesh | None]:
+        rows, window = band
+        pixels = thinned.pixels[rows]
+        background, noise = model.sampled(window, step=thinned.step)
+        blocks = block_significance(pixels, background, noise, half) if look_for_diffuse else None
+        return scan_rows(pixels, background, noise, merge=config.mask_merge, y0=rows.start), blocks
+
+    looks = list(in_order(look, list(thinned.bands(half)), workers=workers))
+    regions = join_scanned([scanned for scanned, _ in looks], connectivity=8)
     sources = regions.keep(regions.region_peak > config.mask_seed)
     margin = max(1, round(0.4 * thinned.beam_fwhm / thinned.step))
-    rows, cols = thinned.pixels.shape
-    return sources.paint(Window(0, rows, 0, cols), margin=margin) > 0, background, noise
-
-
-def _diffuse_mask(thinned: ThinnedMap, background: FloatMap, noise: FloatMap, config: BackgroundConfig) -> Mask:
-    """Pixels where the average over ``diffuse_beams`` stands out."""
-    mask = np.zeros(thinned.pixels.shape, dtype=bool)
-    half = max(1, round(0.5 * config.diffuse_beams * thinned.beam_fwhm / thinned.step))
-    blocks = block_significance(thinned.pixels, background, noise, half)
-    mark_blocks(mask, _diffuse_blocks(blocks, config.mask_diffuse), half)
-    return mask
+    whole = Window(0, thinned.pixels.shape[0], 0, thinned.pixels.shape[1])
+    if not look_for_diffuse:
+        return sources.mask(whole, margin=margin), None
+    diffuse = np.zeros(thinned.pixels.shape, dtype=bool)
+    blocks = np.concatenate([blocks for _, blocks in looks if blocks is not None])
+    mark_blocks(diffuse, _diffuse_blocks(blocks, config.mask_diffuse), half)
+    return sources.mask(whole, margin=margin), diffuse
 
 
 def _diffuse_blocks(blocks: FloatMesh, threshold: float) -> Mask:
@@ -296,12 +320,7 @@ class _CellMesh:
                 spread,
             )
 
-        if self.workers > 1:
-            with ThreadPoolExecutor(self.workers) as pool:
-                list(pool.map(fill, range(len(level))))
-        else:
-            for row in range(len(level)):
-                fill(row)
+        list(in_order(fill, range(len(level)), workers=self.workers))
         if stride == 1:
             self.seen, self.measured = masked, (level.copy(), spread.copy())
         on_emission = _cells_on_emission(level, spread)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neanias_ml.errors import UsageError
+from neanias_ml.extraction.config_checks import require_finite
 from neanias_ml.extraction.noise.mesh_kernels import BIWEIGHT, CLIPPED, MEAN, MEDIAN
 
 ESTIMATORS = {"clipped": CLIPPED, "median": MEDIAN, "biweight": BIWEIGHT, "mean": MEAN}
@@ -38,6 +39,7 @@ class BackgroundConfig:
     """largest radius of such a profile in beam widths, 4 to 1000; beyond, the mesh follows by itself"""
 
     def __post_init__(self) -> None:
+        require_finite(self)
         if self.estimator not in ESTIMATORS:
             raise UsageError(
                 "BackgroundConfig", f"estimator is one of {', '.join(ESTIMATORS)}, not {self.estimator!r}"

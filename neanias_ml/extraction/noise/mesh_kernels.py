@@ -211,8 +211,9 @@ def cell_statistics(
 ) -> None:
     """Fill the wanted cells of one row of a mesh with their statistics; NaN for cells without enough sky.
 
-    What such a cell holds before is the first guess, if its spread is positive; other cells stay as they are. The last
-    row and column of cells take the remainder of the axis. Of each cell every ``stride``-th row and column is looked at.
+    What such a cell holds before is the first guess, if its spread is positive; other cells stay as they are. The
+    last row and column of cells take the remainder of the axis. Of each cell every ``stride``-th row and column is
+    looked at.
     """
     n_rows, n_cols = level.shape
     ny, nx = pixels.shape

@@ -174,13 +174,16 @@ class SuppliedNoise:
     background: RadioMap | None = None
 
     def evaluate(self, window: Window | None = None) -> tuple[FloatMap, FloatMap]:
-        """Background and noise of a window; pixels without a positive finite noise are blank (NaN)."""
+        """Background and noise of a window, both blank (NaN) where one of them is, or the noise is not positive."""
         window = window or self.noise.extent
         noise = self.noise.read(window)
-        noise = np.where(noise > 0, noise, np.float32(np.nan))
-        if self.background is None:
-            return np.zeros(window.shape, np.float32), noise
-        return np.asarray(self.background.read(window), np.float32), noise
+        usable = np.isfinite(noise) & (noise > 0)
+        background = np.zeros(window.shape, np.float32)
+        if self.background is not None:
+            background = np.asarray(self.background.read(window), np.float32)
+            usable &= np.isfinite(background)
+        blank = np.float32(np.nan)
+        return np.where(usable, background, blank), np.where(usable, noise, blank)
 
     def require_shape(self, shape: tuple[int, int]) -> None:
         """Raise `InputError` if a map does not fit a map of the given shape."""

@@ -12,7 +12,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from neanias_ml.extraction.islands.runs import Runs, ScannedRows, join_scanned
-from neanias_ml.extraction.noise.model import BrightSources, SidelobeNoise
+from neanias_ml.extraction.noise.model import BrightSources, MeshNoise, SidelobeNoise
+from neanias_ml.maps import Window
 
 FloatMap = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
@@ -29,7 +30,7 @@ LEAST_NEGATIVE = 12
 def measure_sidelobes(
     significance: FloatMap,
     *,
-    noise: FloatMap,
+    model: MeshNoise,
     step: int,
     beam_fwhm: float,
     beam_area: float,
@@ -40,8 +41,10 @@ def measure_sidelobes(
 
     Parameters
     ----------
-    significance, noise
-        (ty, tx) signal to noise and noise (Jy/beam) of every ``step``-th pixel, without any added noise.
+    significance
+        (ty, tx) signal to noise of every ``step``-th pixel, without any added noise.
+    model
+        Background and noise that it was made with.
     step
         Spacing of those pixels in pixels of the map.
     beam_fwhm, beam_area
@@ -83,12 +86,18 @@ def measure_sidelobes(
         sources=BrightSources(
             x=cols[chosen] * step,
             y=rows[chosen] * step,
-            peak_flux=(significance[rows[chosen], cols[chosen]] * noise[rows[chosen], cols[chosen]]).astype(np.float64),
+            peak_flux=np.array([_flux_at(significance, model, step, rows[k], cols[k]) for k in chosen]),
             radius=np.array([(profile.size + 0.5) * ring for _, profile in found]),
         ),
         variance=variance,
         ring=ring,
     )
+
+
+def _flux_at(significance: FloatMap, model: MeshNoise, step: int, row: int, col: int) -> float:
+    """Jy/beam of a thinned pixel."""
+    y, x = int(row) * step, int(col) * step
+    return float(significance[row, col] * model.evaluate(Window(y, y + 1, x, x + 1))[1][0, 0])
 
 
 def brightest_pixels(significance: FloatMap, *, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
