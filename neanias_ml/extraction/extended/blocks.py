@@ -132,7 +132,7 @@ def mean_of_bins(image: FloatMap, *, factor: int, clip: float = np.inf) -> Float
 
 
 @njit("void(float32[:, ::1], int64, float32, float32[:, ::1])", cache=True, nogil=True)
-def _mean_of_bins(image, factor, clip, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _mean_of_bins(image: FloatMap, factor: int, clip: float, out: FloatMap) -> None:
     ny, nx = image.shape
     for row in range(out.shape[0]):
         for col in range(out.shape[1]):

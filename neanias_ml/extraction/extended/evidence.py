@@ -145,7 +145,7 @@ def measured_noise(plane: FloatMap, sky: NDArray[np.bool_]) -> float:
 
 
 @njit("void(float32[:, ::1], float64[:, ::1], float64[:, ::1])", cache=True, nogil=True)
-def _sum_negative(level, square, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _sum_negative(level: FloatMap, square: NDArray[np.float64], count: NDArray[np.float64]) -> None:
     """Sum of squares and number of the negative bins of every cell."""
     ny, nx = level.shape
     for row in range(square.shape[0]):
@@ -163,7 +163,8 @@ def _sum_negative(level, square, count):  # type: ignore[no-untyped-def] # noqa:
 
 
 @njit("void(float32[:, :, ::1], float32[:, :, ::1], boolean[:, ::1], float32[:, ::1])", cache=True, nogil=True)
-def _strongest_level(levels, noise, valid, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _strongest_level(levels: FloatMap, noise: FloatMap, valid: NDArray[np.bool_], out: FloatMap) -> None:
+    """Largest significance over the smoothed levels of each bin, the wider only as far as the narrower allow."""
     half = np.float32(0.5)
     zero = np.float32(0.0)
     for y in range(out.shape[0]):

@@ -82,7 +82,7 @@ def _edge_norm(length: int, step: int) -> NDArray[np.float32]:
 
 
 @njit("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], int64)", cache=True, nogil=True)
-def _smooth(image, scratch, out, step):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _smooth(image: FloatMap, scratch: FloatMap, out: FloatMap, step: int) -> None:
     """Convolve with the spline whose taps are ``step`` pixels apart; nothing lies beyond the edge."""
     ny, nx = image.shape
     centre, near, far = np.float32(6.0 / 16.0), np.float32(4.0 / 16.0), np.float32(1.0 / 16.0)
