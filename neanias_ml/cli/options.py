@@ -72,7 +72,12 @@ def add_map_options(parser: ArgumentParser) -> None:
 
 def add_extraction_options(parser: ArgumentParser) -> None:
     """How the classical stage works."""
-    parser.add_argument("--noise-map", type=str, default=None, help="noise map to use instead of an estimate (FITS)")
+    parser.add_argument(
+        "--noise-map",
+        type=str,
+        default=None,
+        help="noise map to use instead of an estimate (FITS); the background is then zero, or that of --background-map",
+    )
     parser.add_argument("--background-map", type=str, default=None, help="background map, beside --noise-map (FITS)")
     parser.add_argument(
         "--target-purity",
@@ -121,10 +126,11 @@ def supplied_noise(options: Namespace, radio_map: RadioMap) -> SuppliedNoise | N
         if options.background_map is not None:
             raise UsageError("NoiseMapMissing", "--background-map needs --noise-map beside it")
         return None
-    noise = read_map(options.noise_map, beam=radio_map.beam, pixel_scale=radio_map.pixel_scale)
+    scale = radio_map.pixel_scale if radio_map.sky is None else None
+    noise = read_map(options.noise_map, beam=radio_map.beam, pixel_scale=scale)
     background = None
     if options.background_map is not None:
-        background = read_map(options.background_map, beam=radio_map.beam, pixel_scale=radio_map.pixel_scale)
+        background = read_map(options.background_map, beam=radio_map.beam, pixel_scale=scale)
     return SuppliedNoise(noise, background)
 
 

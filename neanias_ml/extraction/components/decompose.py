@@ -30,6 +30,8 @@ IntArray = NDArray[np.int64]
 
 LEAF_MARGIN_FWHM = 0.75
 """Radius in beam widths around a nested island whose pixels tell the plane underneath it."""
+MOST_PROMISED = 1.5
+"""Largest flux of a nested island's components over that of the pixels around it, pedestal included."""
 FLUX_TOLERANCE = 0.1
 """Components describe an island only if they reproduce its flux to this part of it (and to three errors)."""
 
@@ -96,8 +98,9 @@ def decompose(
     too_large = table.n_beams > fit.max_fit_beams
     taken_apart = np.flatnonzero(~described & ((table.n_beams >= nested.min_beams) | too_large))
     leaves = _leaves(inside, taken_apart)
+    around = _with_surroundings(inside.pixels.select(leaves), pixels, inside.mother_row[leaves], radio_map)
     within = fit_islands(
-        _with_surroundings(inside.pixels.select(leaves), pixels, inside.mother_row[leaves], radio_map),
+        around,
         beam_covariance=beam,
         point_covariance=point,
         config=fit,
@@ -105,7 +108,7 @@ def decompose(
         with_offset=np.ones(len(leaves), dtype=bool),
         workers=workers,
     )
-    within = within.select(within.quality > 0)
+    within = within.select((within.quality > 0) & _can_be_held(within, around, radio_map.beam_area))
     leaf_of = leaves[within.island_row]
     within = within.on_rows(inside.mother_row[leaves]).flagged(SourceFlag.ON_EXTENDED)
     rest = _remainders(radio_map, table, taken_apart, within)
@@ -124,6 +127,17 @@ def _hold_the_flux(fitted: FittedComponents, table: IslandTable, beam_area: floa
     flux = np.bincount(fitted.island_row, weights=fitted.total_flux(beam_area), minlength=len(table))
     allowed = np.hypot(FLUX_TOLERANCE * table.total_flux, 3.0 * table.total_flux_err)
     return np.asarray(np.abs(flux - table.total_flux) <= allowed)
+
+
+def _can_be_held(within: FittedComponents, leaves: IslandPixels, beam_area: float) -> NDArray[np.bool_]:
+    """Components of nested islands that promise not much more flux than the pixels in and around the island hold.
+
+    On structured emission a free Gaussian may spread over the mother and take its flux.
+    """
+    held = np.zeros(len(leaves))
+    np.add.at(held, leaves.island, np.maximum(leaves.flux, 0.0))
+    promised = np.bincount(within.island_row, weights=within.total_flux(beam_area), minlength=len(leaves))
+    return np.asarray((promised <= MOST_PROMISED * held / beam_area)[within.island_row])
 
 
 def _leaves(nested: NestedIslands, mothers: IntArray) -> IntArray:

@@ -132,7 +132,7 @@ def mean_of_bins(image: FloatMap, *, factor: int, clip: float = np.inf) -> Float
 
 
 @njit("void(float32[:, ::1], int64, float32, float32[:, ::1])", cache=True, nogil=True)
-def _mean_of_bins(image: FloatMap, factor: int, clip: float, out: FloatMap) -> None:
+def _mean_of_bins(image: FloatMap, factor: int, clip: np.float32, out: FloatMap) -> None:
     ny, nx = image.shape
     for row in range(out.shape[0]):
         for col in range(out.shape[1]):
@@ -147,4 +147,4 @@ def _mean_of_bins(image: FloatMap, factor: int, clip: float, out: FloatMap) -> N
             if count == 0:
                 out[row, col] = np.nan
             else:
-                out[row, col] = min(max(total / np.float32(count), -clip), clip)
+                out[row, col] = np.float32(min(max(total / np.float32(count), -clip), clip))
