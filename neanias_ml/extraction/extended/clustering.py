@@ -12,7 +12,7 @@ from scipy import ndimage
 from neanias_ml.extraction.extended.blocks import Block
 from neanias_ml.extraction.extended.coarse import CoarseBlock
 from neanias_ml.extraction.extended.config import ExtendedConfig
-from neanias_ml.extraction.extended.evidence import log_odds
+from neanias_ml.extraction.extended.evidence import log_odds, negative_spread
 from neanias_ml.extraction.extended.starlet import starlet_transform
 from neanias_ml.extraction.extended.superpixels import Superpixels
 
@@ -38,8 +38,7 @@ def clustering_odds(block: Block, config: ExtendedConfig) -> FloatMap:
 def _usual_excess(superpixels: Superpixels, coarse: CoarseBlock) -> float:
     """Spread of the superpixels' negative levels in their own errors: superpixels follow the noise."""
     level = superpixels.mean / coarse.error_of_mean(superpixels.count)
-    negative = -level[(level < 0) & (superpixels.count > 0)]
-    return 1.4826 * float(np.median(negative)) if len(negative) >= 16 else 1.0
+    return negative_spread(level[superpixels.count > 0], default=1.0)
 
 
 def merge_superpixels(superpixels: Superpixels, coarse: CoarseBlock, *, config: ExtendedConfig) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from scipy import ndimage, special
 from neanias_ml.extraction.extended.blocks import Block
 from neanias_ml.extraction.extended.config import ExtendedConfig
 from neanias_ml.extraction.extended.starlet import Starlet
+from neanias_ml.extraction.noise.mesh_kernels import MAD_TO_SIGMA
 
 FloatMap = NDArray[np.float32]
 
@@ -23,6 +24,7 @@ PRIOR_LOG_ODDS = -9.0
 """Log-odds of extended emission in one resolution element before looking."""
 SKY_SIGMA = 2.0
 """Bins are sky where the widest smoothing stays below this; around emission it does not."""
+LEAST_NEGATIVE = 16
 TABLE_STEP = 1 / 64
 TABLE_LIMIT = 24.0
 
@@ -140,8 +142,13 @@ def plane_significance(block: Block, starlet: Starlet, *, config: ExtendedConfig
 def measured_noise(plane: FloatMap, sky: NDArray[np.bool_]) -> float:
     """Robust standard deviation of the negative side of a plane in the sky (0 where nothing is negative)."""
     sample = plane[::3, ::3]
-    negative = sample[(sample < 0) & sky[::3, ::3]]
-    return 1.4826 * float(np.median(-negative)) if negative.size >= 16 else 0.0
+    return negative_spread(sample[sky[::3, ::3]], default=0.0)
+
+
+def negative_spread(values: NDArray[np.floating], *, default: float) -> float:
+    """Robust standard deviation of the negative side of values; a default where hardly any are negative."""
+    negative = -values[values < 0]
+    return MAD_TO_SIGMA * float(np.median(negative)) if negative.size >= LEAST_NEGATIVE else default
 
 
 @njit("void(float32[:, ::1], float64[:, ::1], float64[:, ::1])", cache=True, nogil=True)

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from neanias_ml.extraction.extended.blocks import Block
 from neanias_ml.extraction.extended.coarse import CoarseBlock
 from neanias_ml.extraction.extended.config import ExtendedConfig
-from neanias_ml.extraction.extended.evidence import log_odds
+from neanias_ml.extraction.extended.evidence import log_odds, negative_spread
 from neanias_ml.extraction.extended.starlet import starlet_transform
 from neanias_ml.extraction.extended.superpixels import Superpixels
 
@@ -55,7 +55,7 @@ def saliency_of(superpixels: Superpixels, coarse: CoarseBlock) -> NDArray[np.flo
     """
     error = coarse.error_of_mean(superpixels.count)
     level = superpixels.mean / error
-    level /= max(1.0, _negative_spread(level))
+    level /= max(1.0, negative_spread(level, default=1.0))
     known = np.flatnonzero(superpixels.count > 0)
     out = np.zeros(len(level), dtype=np.float32)
     if len(known) < 2:
@@ -67,9 +67,3 @@ def saliency_of(superpixels: Superpixels, coarse: CoarseBlock) -> NDArray[np.flo
     difference = brighter / (1 + DISTANCE_WEIGHT * distance[:, 1:] / unit)
     out[known] = -FALL_OFF * np.log(np.exp(-difference / FALL_OFF).mean(axis=1))
     return out
-
-
-def _negative_spread(level: NDArray[np.float64]) -> float:
-    """Robust spread of the negative levels, which superpixels that follow the noise have too wide."""
-    negative = -level[level < 0]
-    return 1.4826 * float(np.median(negative)) if len(negative) >= 16 else 1.0

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from neanias_ml.extraction.noise.mesh_kernels import select_rank
+from neanias_ml.extraction.noise.mesh_kernels import MAD_TO_SIGMA, select_rank
 
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
@@ -18,7 +18,6 @@ FloatArray = NDArray[np.float64]
 
 CLIP_SIGMA = 2.5
 CLIP_ROUNDS = 4
-MAD_TO_SIGMA = 1.4826
 MIN_RING_PIXELS = 8
 PLANE_OFFSET = 0.35
 """A plane is fitted if the ring's centroid is off the nested island's by less than this part of the ring's radius."""
