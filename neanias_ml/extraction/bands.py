@@ -45,10 +45,21 @@ class Band:
     def read(cls, radio_map: RadioMap, noise_model: NoiseModel, window: Window) -> Band:
         """Read the rows of a window and evaluate the noise model there; pixels without a noise are blank."""
         background, noise = noise_model.evaluate(window)
-        pixels = radio_map.read(window)
-        if isinstance(noise_model, SuppliedNoise):  # an estimate is known everywhere
-            pixels = np.where(np.isfinite(noise), pixels, np.float32(np.nan))
-        return cls(window, pixels, background, noise)
+        return cls(window, _blanked(radio_map.read(window), noise_model, noise), background, noise)
+
+
+def readable_pixels(radio_map: RadioMap, noise_model: NoiseModel, window: Window) -> FloatMap:
+    """The pixels of a window, blank where their noise is not known."""
+    pixels = radio_map.read(window)
+    if isinstance(noise_model, SuppliedNoise):
+        return _blanked(pixels, noise_model, noise_model.evaluate(window)[1])
+    return pixels
+
+
+def _blanked(pixels: FloatMap, noise_model: NoiseModel, noise: FloatMap) -> FloatMap:
+    if isinstance(noise_model, SuppliedNoise):  # an estimate is known everywhere
+        return np.where(np.isfinite(noise), pixels, np.float32(np.nan))
+    return pixels
 
 
 def band_windows(shape: tuple[int, int], *, rows: int | None = None) -> Iterator[Window]:

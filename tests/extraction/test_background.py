@@ -5,20 +5,18 @@ import pytest
 from astropy.stats import biweight_location, biweight_scale, sigma_clipped_stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from neanias_ml.errors import InputError, UsageError
 from neanias_ml.extraction.islands.runs import Runs
-from neanias_ml.extraction.noise.background import (
-    BackgroundConfig,
-    ThinnedMap,
-    _emission_masks,
-    estimate_noise,
-    estimate_without,
-    fill_from_neighbours,
-    level_and_spread,
-)
-from neanias_ml.extraction.noise.config import ESTIMATORS
-from neanias_ml.extraction.noise.model import MeshNoise
+from neanias_ml.extraction.noise.background import _raised_by, estimate_noise, estimate_without
+from neanias_ml.extraction.noise.cells import cells_on_emission, fill_from_neighbours, level_and_spread
+from neanias_ml.extraction.noise.config import ESTIMATORS, BackgroundConfig
+from neanias_ml.extraction.noise.emission import emission_masks
+from neanias_ml.extraction.noise.emission_kernels import block_means
+from neanias_ml.extraction.noise.model import BrightSources, MeshNoise, SidelobeNoise
+from neanias_ml.extraction.noise.thinned import ThinnedMap
+from neanias_ml.maps import Window
 from tests.conftest import correlated_noise, gaussian, make_map, make_sky, round_covariance
 
 
@@ -90,7 +88,7 @@ def test_a_faint_diffuse_disk_is_masked_although_no_pixel_of_it_stands_out():
 def masks_of(thinned, model, config=None):
     """Pixels of sources and diffuse emission, and of sources alone."""
     config = config or BackgroundConfig()
-    sources, diffuse = _emission_masks(thinned, model, config, look_for_diffuse=True, workers=1)
+    sources, diffuse = emission_masks(thinned, model, config, look_for_diffuse=True, workers=1)
     return sources | diffuse, sources
 
 
@@ -108,6 +106,76 @@ def test_masks_hold_sources_and_diffuse_emission_and_little_else():
     assert mask[disk(pixels.shape, 100, 120, 4)[::step, ::step]].all()
     assert mask[far[::step, ::step]].mean() < 0.03
     assert without[inside[::step, ::step]].mean() < 0.6
+
+
+def sloping_model(shape, *, cell, seed=0):
+    """A model with structure in both meshes."""
+    rng = np.random.default_rng(seed)
+    nodes = tuple(max(1, round(length / cell)) for length in shape)
+    return MeshNoise(rng.normal(size=nodes), rng.uniform(1, 2, nodes), cell, shape)
+
+
+@pytest.mark.parametrize("fwhm", [1.0, 3.0, 5.0, 9.0])
+def test_significance_of_thinned_pixels_is_that_of_the_map(fwhm):
+    rng = np.random.default_rng(34)
+    pixels = rng.normal(size=(331, 397)).astype(np.float32)
+    pixels[40:70, 100:160] = np.nan
+    thinned = ThinnedMap.of(make_map(pixels, fwhm=fwhm))
+    model = sloping_model(pixels.shape, cell=12 * thinned.step)
+    background, noise = model.evaluate()
+    expected = ((pixels - background) / noise)[:: thinned.step, :: thinned.step]
+    np.testing.assert_allclose(thinned.significance(model), expected, atol=5e-6)
+    for rows in thinned.bands(7):
+        np.testing.assert_array_equal(thinned.significance(model, rows), thinned.significance(model)[rows])
+
+
+@pytest.mark.parametrize("side", [1, 3, 4])
+def test_blocks_are_means_of_what_is_known_of_them(side):
+    rng = np.random.default_rng(35)
+    significance = rng.normal(scale=3.0, size=(26, 31)).astype(np.float32)
+    significance[rng.random(significance.shape) < 0.4] = np.nan
+    means = block_means(significance, side)
+    assert means.shape == (-(-26 // side), -(-31 // side))
+    for (row, col), mean in np.ndenumerate(means):
+        block = np.clip(significance[row * side : (row + 1) * side, col * side : (col + 1) * side], -4, 4)
+        known = block[np.isfinite(block)]
+        if 2 * known.size < side**2:
+            assert np.isnan(mean)
+        else:
+            assert mean == pytest.approx(known.mean(dtype=float), abs=1e-6)
+
+
+def test_cells_on_emission_stand_out_of_the_medians_around_them():
+    rng = np.random.default_rng(36)
+    level, spread = rng.normal(scale=0.8, size=(24, 31)), rng.uniform(0.5, 2.0, (24, 31))
+    level[5:8, 9:12] += 3.0
+    hidden = rng.random(level.shape) < 0.2
+    level[hidden] = spread[hidden] = np.nan
+
+    def middle(around):
+        known = np.sort(around[np.isfinite(around)])
+        return known[known.size // 2]
+
+    usual_level, usual_spread = (
+        ndimage.generic_filter(mesh.astype(np.float32), middle, size=7, mode="constant", cval=np.nan)
+        for mesh in (level, spread)
+    )
+    expected = np.greater(level - usual_level, usual_spread, where=~hidden, out=np.zeros(level.shape, bool))
+    assert expected.any() and not expected.all()
+    np.testing.assert_array_equal(cells_on_emission(level, spread), expected)
+
+
+def test_sidelobes_hide_from_the_mesh_what_they_raise_anywhere():
+    shape = (330, 420)
+    sources = BrightSources(
+        x=np.array([60, 72, 419]), y=np.array([2, 30, 300]), peak_flux=np.ones(3), radius=np.array([30.0, 45.0, 52.0])
+    )
+    sidelobes = SidelobeNoise(sources, np.array([[2.0, 1.0, 0.3, 0.0, 0.0], [0.3] * 5, [3.0] * 5]), ring=9.0)
+    thinned = ThinnedMap.of(make_map(np.zeros(shape, np.float32)))
+    factor = np.ones(thinned.pixels.shape, np.float32)
+    sidelobes.raise_noise(factor, window=Window(0, shape[0], 0, shape[1]), step=thinned.step)
+    assert thinned.step == 3
+    np.testing.assert_array_equal(_raised_by(sidelobes, thinned), factor > 1.2)
 
 
 @pytest.mark.parametrize("blank", ["corner", "half", "stripe"])
@@ -236,7 +304,8 @@ def test_bands_and_threads_change_nothing(fwhm, monkeypatch):
     radio_map = make_map(radio_map.data, fwhm=fwhm)
     reference = estimate_noise(radio_map)
     for rows in (1, 7, 64, 1000):
-        monkeypatch.setattr("neanias_ml.extraction.noise.background.BAND_ROWS", max(rows, int(fwhm)))
+        monkeypatch.setattr("neanias_ml.extraction.noise.thinned.READ_ROWS", max(rows, int(fwhm)))
+        monkeypatch.setattr("neanias_ml.extraction.noise.thinned.BAND_ROWS", rows)
         model = estimate_noise(radio_map, workers=3)
         np.testing.assert_array_equal(model.noise_mesh, reference.noise_mesh)
         np.testing.assert_array_equal(model.background_mesh, reference.background_mesh)

@@ -188,8 +188,8 @@ def test_resolved_along_one_axis_only():
     assert sum(narrow) >= 4  # of 6; noise may make one look resolved
 
 
-CELL = 42
-"""Pixels of a mesh cell for the beam of 3.5 pixels that these maps have: they hold a whole number of cells."""
+CELL = 34
+"""Pixels of a mesh cell for the beam of 2.8 pixels that these maps have: they hold a whole number of cells."""
 
 
 @pytest.fixture(scope="module")
@@ -199,12 +199,12 @@ def turnable():
     What is masked still hangs on thresholds, so that the noise is the same to some per cent of it, not exactly."""
     shape = (5 * CELL, 6 * CELL)
     rng = np.random.default_rng(13)
-    pixels = 1e-4 * correlated_noise(shape, rng, fwhm=3.5)
+    pixels = 1e-4 * correlated_noise(shape, rng, fwhm=2.8)
     for x, y, peak in rng.uniform((8, 8, 1e-3), (shape[1] - 8, shape[0] - 8, 8e-3), (25, 3)):
-        pixels += peak * gaussian(shape, x, y, round_covariance(3.5))
+        pixels += peak * gaussian(shape, x, y, round_covariance(2.8))
     pixels += 2e-3 * gaussian(shape, 120.0, 100.0, np.array([[60.0, 25.0], [25.0, 30.0]]))
     pixels[30:36, 200:210] = np.nan
-    return pixels, SourceFinder()(make_map(pixels, fwhm=3.5))
+    return pixels, SourceFinder()(make_map(pixels, fwhm=2.8))
 
 
 TURNS = {
@@ -220,7 +220,7 @@ TURNS = {
 def test_the_catalogue_turns_with_the_map(turnable, turn):
     pixels, before = turnable
     turned_pixels, position = TURNS[turn]
-    after = SourceFinder()(make_map(np.ascontiguousarray(turned_pixels(pixels)), fwhm=3.5))
+    after = SourceFinder()(make_map(np.ascontiguousarray(turned_pixels(pixels)), fwhm=2.8))
     old, new = before.islands.table, after.islands.table
     assert len(new) == len(old) > 20
     x, y = position(old.x, old.y, pixels.shape[1], pixels.shape[0])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from neanias_ml.extraction.islands.gather import disc_half_widths, gather, region_boxes
+from neanias_ml.extraction.islands.gather import disc_half_widths, gather
 from neanias_ml.extraction.islands.runs import Runs
 from neanias_ml.extraction.islands.search import label_islands, scan_map
 from neanias_ml.extraction.noise.model import MeshNoise, SuppliedNoise
@@ -79,7 +79,7 @@ def test_boxes_and_blank_flags(field):
 def test_bands_and_threads_change_nothing(field, rows, workers):
     """The island from the first row to the last is taller than any of these bands."""
     radio_map, noise, runs = field
-    heights = np.diff(region_boxes(runs)[:, :2], axis=1)
+    heights = np.diff(runs.region_boxes[:, :2], axis=1)
     assert heights.max() == SHAPE[0]
     assert_same(
         gather(radio_map, noise, runs, margin=2.5, rows=rows, workers=workers),

@@ -45,20 +45,38 @@ def test_a_window_sees_the_values_of_the_whole_map(seed, cell, y0, x0, height, w
         np.testing.assert_array_equal(complete[window.slices], cut)
 
 
-@given(seed=st.integers(0, 50), step=st.integers(1, 40), y0=st.integers(0, 99), x0=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
-def test_thinned_values_are_those_of_the_pixels(seed, step, y0, x0):
-    model = random_mesh(seed, sidelobes=False)
-    window = Window(y0, SHAPE[0], x0, SHAPE[1])
-    for complete, thin in zip(model.evaluate(window), model.sampled(window, step=step), strict=True):
-        np.testing.assert_array_equal(complete[::step, ::step], thin)
+@given(
+    seed=st.integers(0, 50), cell=st.integers(3, 90), sidelobes=st.booleans(), count=st.integers(0, 300),
+    in_order=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_single_pixels_have_the_values_of_the_map(seed, cell, sidelobes, count, in_order):
+    """Bit for bit, in whatever order they come."""
+    model = random_mesh(seed, cell=cell, sidelobes=sidelobes)
+    rng = np.random.default_rng(seed)
+    y, x = (rng.integers(0, length, count).astype(np.int32) for length in SHAPE)
+    if in_order:
+        y = np.sort(y)
+    for complete, single in zip(model.evaluate(), model.at(y, x), strict=True):
+        assert single.dtype == np.float32
+        np.testing.assert_array_equal(complete[y, x], single)
 
 
-def test_thinned_values_with_sidelobes_are_those_of_the_pixels():
+def test_each_pixel_at_a_time_has_the_values_of_the_map():
+    model = random_mesh(8, shape=(48, 64))
+    rows, cols = np.indices((48, 64), dtype=np.int32)
+    for complete, single in zip(model.evaluate(), model.at(rows.ravel(), cols.ravel()), strict=True):
+        np.testing.assert_array_equal(complete.ravel(), single)
+
+
+def test_added_noise_of_every_third_pixel_is_that_of_the_pixels():
     model = random_mesh(3)
     whole = Window(0, SHAPE[0], 0, SHAPE[1])
-    for complete, thin in zip(model.evaluate(), model.sampled(whole, step=3), strict=True):
-        np.testing.assert_allclose(complete[::3, ::3], thin, rtol=1e-6)
+    complete, thin = np.ones(SHAPE, np.float32), np.ones((86, 107), np.float32)
+    model.sidelobes.raise_noise(complete, window=whole)
+    model.sidelobes.raise_noise(thin, window=whole, step=3)
+    assert complete.max() > 1.5
+    np.testing.assert_array_equal(complete[::3, ::3], thin)
 
 
 @given(

@@ -106,8 +106,8 @@ def test_a_spiral_is_one_region(connectivity):
 def test_large_random_map_equals_scipy(connectivity):
     """Near the percolation threshold regions are large and tangled."""
     rng = np.random.default_rng(1)
-    values = rng.normal(size=(400, 300)).astype(np.float32)
-    cut = -0.23 if connectivity == 4 else 0.23
+    values = rng.normal(size=(400, 300)).astype(np.float32) + np.float32(2.0)
+    cut = 1.77 if connectivity == 4 else 2.23
     regions = scanned(values, merge=cut, connectivity=connectivity, rows=37)
     np.testing.assert_array_equal(regions.paint(whole(values.shape)), ordered_labels(values >= cut, connectivity))
 

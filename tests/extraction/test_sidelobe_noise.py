@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neanias_ml.extraction import BackgroundConfig, FinderConfig, SourceFinder, estimate_noise
-from neanias_ml.extraction.noise.sidelobes import brightest_pixels
+from neanias_ml.extraction.noise.sidelobes import bright_peaks, brightest_pixels
 from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, make_map, round_covariance
 
 SHAPE = (640, 640)
@@ -78,3 +78,26 @@ def test_peaks_of_bright_regions_come_brightest_first():
     significance[30, 3:5] = 101
     rows, cols = brightest_pixels(significance, threshold=100.0)
     assert rows.tolist() == [20, 5, 30] and cols.tolist() == [30, 6, 3]
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_peaks_between_thinned_pixels_are_not_missed(step):
+    """Sources of the beam's shape have one brightness, wherever the thinned pixels meet them."""
+    rng = np.random.default_rng(6)
+    x, y = (80.0 * np.arange(1, 6) + rng.uniform(-1.5, 1.5, 5) for _ in range(2))
+    snr = np.array([900.0, 400.0, 250.0, 160.0, 90.0])
+    sky = sum(s * gaussian((480, 480), a, b, round_covariance(BEAM_PIXELS)) for s, a, b in zip(snr, x, y, strict=True))
+    thinned = sky.astype(np.float32)[::step, ::step]
+    rows, cols, offsets, peaks = bright_peaks(thinned, threshold=100.0, width=BEAM_PIXELS / step)
+    np.testing.assert_allclose(peaks, snr[:4], rtol=0.01)
+    np.testing.assert_allclose((rows + offsets[0]) * step, y[:4], atol=0.05)
+    np.testing.assert_allclose((cols + offsets[1]) * step, x[:4], atol=0.05)
+
+
+def test_peaks_beside_blank_and_negative_pixels_stay_as_they_are():
+    significance = np.full((20, 20), -1.0, np.float32)
+    significance[5, 5], significance[0, 19] = 300, 200
+    significance[5, 6] = np.nan
+    rows, cols, offsets, peaks = bright_peaks(significance, threshold=100.0, width=1.66)
+    assert rows.tolist() == [5, 0] and cols.tolist() == [5, 19]
+    assert peaks.tolist() == [300, 200] and not offsets.any()

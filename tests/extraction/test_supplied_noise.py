@@ -65,6 +65,20 @@ def test_without_a_background_map_it_is_zero(sky):
     assert (extraction.islands.table.local_background == 0).all()
 
 
+@pytest.mark.parametrize("count", [0, 1, 80])
+@pytest.mark.parametrize("with_background", [True, False])
+def test_single_pixels_have_the_values_of_the_maps(sky, count, with_background):
+    _, noise, background = sky
+    holed = noise.copy()
+    holed[40:90, 30:70] = np.nan
+    supplied = SuppliedNoise(make_map(holed), make_map(background) if with_background else None)
+    rng = np.random.default_rng(count)
+    y, x = (rng.integers(20, length, count).astype(np.int32) for length in SHAPE)
+    for complete, single in zip(supplied.evaluate(), supplied.at(y, x), strict=True):
+        assert single.dtype == np.float32
+        np.testing.assert_array_equal(complete[y, x], single)
+
+
 @pytest.mark.parametrize("bad", [np.nan, 0.0, -1e-4])
 @pytest.mark.parametrize("rows", [None, 7])
 def test_pixels_without_a_positive_noise_are_blank(sky, bad, rows):

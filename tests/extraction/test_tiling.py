@@ -130,7 +130,7 @@ class CountingReader:
 
 
 def test_bands_bound_what_is_read_at_once(monkeypatch):
-    monkeypatch.setattr("neanias_ml.extraction.noise.background.BAND_ROWS", 16)
+    monkeypatch.setattr("neanias_ml.extraction.noise.thinned.READ_ROWS", 16)
     radio_map, _ = make_sky(2, shape=(400, 128), n_sources=16)
     reader = CountingReader(radio_map.data)
     finder, counted = SourceFinder(rows=16), dataclasses.replace(radio_map, reader=reader)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.extraction.bands import BAND_PIXELS, Band, in_order
-from neanias_ml.extraction.islands.kernels import gather_islands
+from neanias_ml.extraction.bands import BAND_PIXELS, in_order, readable_pixels
+from neanias_ml.extraction.islands.kernels import WindowRuns, gather_islands
 from neanias_ml.extraction.islands.pixels import IslandPixels
 from neanias_ml.extraction.islands.runs import Runs
 from neanias_ml.extraction.noise.model import NoiseModel
@@ -45,18 +45,6 @@ class GatheredIslands:
         return replace(self, pixels=pixels, background=-self.background)
 
 
-def region_boxes(runs: Runs) -> IntArray:
-    """(N, 4) first and past-the-last row and column of every region."""
-    boxes = np.empty((runs.count, 4), np.int64)
-    boxes[:, 0] = boxes[:, 2] = np.iinfo(np.int64).max
-    boxes[:, 1] = boxes[:, 3] = -1
-    np.minimum.at(boxes[:, 0], runs.region, runs.runs[:, 0])
-    np.maximum.at(boxes[:, 1], runs.region, runs.runs[:, 0] + 1)
-    np.minimum.at(boxes[:, 2], runs.region, runs.runs[:, 1])
-    np.maximum.at(boxes[:, 3], runs.region, runs.runs[:, 2])
-    return boxes
-
-
 def disc_half_widths(radius: float) -> IntArray:
     """Half width in columns of a disc at row offsets 0, 1, ... up to its radius (pixels)."""
     offsets = np.arange(int(radius) + 1)
@@ -89,26 +77,26 @@ def gather(
         Threads; the result does not depend on them.
     """
     wanted = np.arange(runs.count) if only is None else only
-    boxes = region_boxes(runs)[wanted]
+    boxes = runs.region_boxes[wanted]
     half_width = disc_half_widths(margin)
 
     def one(batch: _Batch) -> _Gathered:
         own = slice(batch.first, batch.last)
-        return _gather_batch(radio_map, noise_model, runs, wanted[own] + 1, boxes[own], batch.window, half_width)
+        return _gather_batch(radio_map, noise_model, runs, wanted[own], batch.window, half_width)
 
     batches = list(_batches(boxes, radio_map.shape, reach=len(half_width) - 1, rows=rows))
     parts = list(in_order(one, batches, workers=workers))
-    counts = np.concatenate([part.counts for part in parts] or [np.empty(0, np.int64)])
+    counts = np.concatenate([part.grown.counts for part in parts] or [np.empty(0, np.int64)])
     pixels = IslandPixels(
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        y=np.concatenate([part.y for part in parts] or [np.empty(0, np.int32)]),
-        x=np.concatenate([part.x for part in parts] or [np.empty(0, np.int32)]),
+        y=np.concatenate([part.grown.y for part in parts] or [np.empty(0, np.int32)]),
+        x=np.concatenate([part.grown.x for part in parts] or [np.empty(0, np.int32)]),
         flux=np.concatenate([part.flux for part in parts] or [np.empty(0, np.float32)]),
         noise=np.concatenate([part.noise for part in parts] or [np.empty(0, np.float32)]),
-        inside=np.concatenate([part.inside for part in parts] or [np.empty(0, bool)]),
+        inside=np.concatenate([part.grown.inside for part in parts] or [np.empty(0, bool)]),
     )
     background = np.concatenate([part.background for part in parts] or [np.empty(0, np.float32)])
-    blank = np.concatenate([part.touches_blank for part in parts] or [np.empty(0, bool)])
+    blank = np.concatenate([part.grown.touches_blank for part in parts] or [np.empty(0, bool)])
     return GatheredIslands(pixels, background, boxes, blank)
 
 
@@ -123,16 +111,12 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Gathered:
-    """Pixels of one batch."""
+    """Pixels of one batch with their values."""
 
-    counts: IntArray
-    y: NDArray[np.int32]
-    x: NDArray[np.int32]
+    grown: GrownRegions
     flux: NDArray[np.float32]
     noise: NDArray[np.float32]
     background: NDArray[np.float32]
-    inside: NDArray[np.bool_]
-    touches_blank: NDArray[np.bool_]
 
 
 def _batches(boxes: IntArray, shape: tuple[int, int], *, reach: int, rows: int | None) -> Iterator[_Batch]:
@@ -156,33 +140,49 @@ def _batches(boxes: IntArray, shape: tuple[int, int], *, reach: int, rows: int |
         first = last
 
 
+@dataclass(frozen=True)
+class GrownRegions:
+    """Pixels of K regions grown by a disc, one region after another, row by row within each.
+
+    ``counts``: (K,) pixels; ``y``, ``x``: (P,) int32 rows and columns in the map; ``inside``: (P,) not margin;
+    ``touches_blank``: (K,) whether a blank pixel is beside the region.
+    """
+
+    counts: IntArray
+    y: NDArray[np.int32]
+    x: NDArray[np.int32]
+    inside: NDArray[np.bool_]
+    touches_blank: NDArray[np.bool_]
+
+
+def grown_regions(
+    runs: Runs, wanted: IntArray, *, values: NDArray[np.float32], window: Window, half_width: IntArray
+) -> GrownRegions:
+    """Grow regions by a disc (`disc_half_widths`) into the known pixels of a window that no other region owns.
+
+    ``values`` are the window's pixels, NaN where blank; ``wanted`` the numbers of the regions, all within it.
+    """
+    boxes = runs.region_boxes[wanted]
+    reach = 2 * (len(half_width) - 1)
+    room = int(((boxes[:, 1] - boxes[:, 0] + reach) * (boxes[:, 3] - boxes[:, 2] + reach)).sum())
+    y, x, inside = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, bool)
+    counts, blank = np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.int64)
+    own, starts = runs.of_regions(wanted)
+    islands = WindowRuns(own, starts, wanted + 1, (window.y0, window.x0))
+    total = gather_islands(islands, runs.paint(window), values, half_width, y, x, inside, counts, blank)
+    return GrownRegions(counts, y[:total].copy(), x[:total].copy(), inside[:total].copy(), blank > 0)
+
+
 def _gather_batch(
     radio_map: RadioMap,
     noise_model: NoiseModel,
     runs: Runs,
     wanted: IntArray,
-    boxes: IntArray,
     window: Window,
     half_width: IntArray,
 ) -> _Gathered:
-    band = Band.read(radio_map, noise_model, window)
-    own = boxes - np.array([window.y0, window.y0, window.x0, window.x0])
-    reach = 2 * (len(half_width) - 1)
-    room = int(((own[:, 1] - own[:, 0] + reach) * (own[:, 3] - own[:, 2] + reach)).sum())
-    place, inside = np.empty(room, np.int32), np.empty(room, bool)
-    counts, blank = np.zeros(len(own), np.int64), np.zeros(len(own), np.int64)
-    labels = runs.paint(window)
-    total = gather_islands(labels, band.pixels, wanted, own, half_width, place, inside, counts, blank)
-    place = place[:total]
-    y, x = np.divmod(place, window.shape[1])
-    background = band.background.ravel()[place]
-    return _Gathered(
-        counts=counts,
-        y=(y + window.y0).astype(np.int32),
-        x=(x + window.x0).astype(np.int32),
-        flux=np.ascontiguousarray(band.pixels).ravel()[place] - background,
-        noise=band.noise.ravel()[place],
-        background=background,
-        inside=inside[:total].copy(),
-        touches_blank=blank > 0,
-    )
+    values = readable_pixels(radio_map, noise_model, window)
+    grown = grown_regions(runs, wanted, values=values, window=window, half_width=half_width)
+    row, col = grown.y - np.int32(window.y0), grown.x - np.int32(window.x0)
+    background, noise = noise_model.at(grown.y, grown.x)
+    return _Gathered(grown, flux=values[row, col] - background, noise=noise, background=background)

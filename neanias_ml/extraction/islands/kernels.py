@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -14,14 +16,27 @@ MOMENTS = 9
 """Sums per island kept by `island_sums`; see there."""
 
 
+class WindowRuns(NamedTuple):
+    """Runs of K islands, one island after another, for a window of a map.
+
+    ``runs``: (R, 3) row, first and past-the-last column in the map; ``starts``: (K + 1,) first run of each island;
+    ``labels``: (K,) their labels; ``corner``: row and column of the window's first pixel.
+    """
+
+    runs: NDArray[np.int32]
+    starts: IntArray
+    labels: IntArray
+    corner: tuple[int, int]
+
+
 @njit(cache=True, nogil=True)
 def gather_islands(
+    islands: WindowRuns,
     labels: NDArray[np.int32],
     values: FloatMap,
-    wanted: IntArray,
-    boxes: IntArray,
     half_width: IntArray,
-    place: NDArray[np.int32],
+    found_y: NDArray[np.int32],
+    found_x: NDArray[np.int32],
     inside: NDArray[np.bool_],
     counts: IntArray,
     blank: IntArray,
@@ -30,16 +45,14 @@ def gather_islands(
 
     Parameters
     ----------
+    islands
+        The K islands.
     labels, values
-        (h, w) island label map and pixels (NaN = blank) of a window.
-    wanted
-        (K,) labels of the islands.
-    boxes
-        (K, 4) first and past-the-last row and column of each island, in the window.
+        (h, w) island label map and pixels (NaN = blank) of the window.
     half_width
         (m + 1,) half width in columns of the disc at each row offset.
-    place, inside
-        (P,) filled with flat places in the window, row by row of each island, and whether they lie inside it; P must
+    found_y, found_x, inside
+        (P,) filled with rows and columns in the map, row by row of each island, and whether they lie inside it; P must
         hold the boxes widened by m.
     counts, blank
         (K,) filled with the pixels of each island and the blank pixels that touch it.
@@ -50,25 +63,22 @@ def gather_islands(
         Pixels in all.
     """
     height, width = labels.shape
-    margin = half_width.size - 1
-    marked = np.zeros((height, width), np.int32)
     total = 0
-    for k in range(boxes.shape[0]):
-        label = wanted[k]
-        y0, y1, x0, x1 = boxes[k]
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                if labels[y, x] == label:
-                    _mark_disc(marked, labels, y, x, label, half_width)
+    for k in range(islands.labels.size):
+        label = islands.labels[k]
+        own = islands.runs[islands.starts[k] : islands.starts[k + 1]]
+        marked, top, left = _grown(own, islands.corner, half_width, (height, width))
         start = total
-        for y in range(max(0, y0 - margin), min(height, y1 + margin)):
-            for x in range(max(0, x0 - margin), min(width, x1 + margin)):
-                if marked[y, x] != label:
+        for j in range(marked.shape[0]):
+            y = top + j
+            for i in range(marked.shape[1]):
+                if not marked[j, i]:
                     continue
+                x = left + i
                 if np.isnan(values[y, x]):
                     blank[k] += _touches(labels, y, x, label)
                 elif labels[y, x] == label or labels[y, x] == 0:
-                    place[total] = y * width + x
+                    found_y[total], found_x[total] = y + islands.corner[0], x + islands.corner[1]
                     inside[total] = labels[y, x] == label
                     total += 1
         counts[k] = total - start
@@ -76,26 +86,24 @@ def gather_islands(
 
 
 @njit(cache=True, nogil=True)
-def _mark_disc(
-    marked: NDArray[np.int32], labels: NDArray[np.int32], y: int, x: int, label: int, half_width: IntArray
-) -> None:
-    """Mark a pixel of an island and, if it is one of its border, the disc around it."""
-    height, width = labels.shape
-    marked[y, x] = label
-    if (
-        0 < y < height - 1
-        and 0 < x < width - 1
-        and labels[y - 1, x] == label
-        and labels[y + 1, x] == label
-        and labels[y, x - 1] == label
-        and labels[y, x + 1] == label
-    ):
-        return
+def _grown(
+    runs: NDArray[np.int32], corner: tuple[int, int], half_width: IntArray, shape: tuple[int, int]
+) -> tuple[NDArray[np.bool_], int, int]:
+    """An island grown by a disc, as a mask of its part of the window, and the row and column where the mask begins."""
     margin = half_width.size - 1
-    for j in range(max(0, y - margin), min(height, y + margin + 1)):
-        reach = half_width[abs(j - y)]
-        for i in range(max(0, x - reach), min(width, x + reach + 1)):
-            marked[j, i] = label
+    first, last = runs[0, 1], runs[0, 2]
+    for k in range(runs.shape[0]):
+        first, last = min(first, runs[k, 1]), max(last, runs[k, 2])
+    top, bottom = max(0, runs[0, 0] - corner[0] - margin), min(shape[0], runs[-1, 0] - corner[0] + margin + 1)
+    left, right = max(0, first - corner[1] - margin), min(shape[1], last - corner[1] + margin)
+    marked = np.zeros((bottom - top, right - left), np.bool_)
+    for k in range(runs.shape[0]):
+        y = runs[k, 0] - corner[0] - top
+        start, stop = runs[k, 1] - corner[1] - left, runs[k, 2] - corner[1] - left
+        for j in range(max(0, y - margin), min(bottom - top, y + margin + 1)):
+            reach = half_width[abs(j - y)]
+            marked[j, max(0, start - reach) : min(right - left, stop + reach)] = True
+    return marked, top, left
 
 
 @njit(cache=True, nogil=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +64,10 @@ class IslandPixels:
 
     def without_margin(self) -> IslandPixels:
         """Only the pixels inside the islands."""
-        if self.inside.all():
-            return self
+        return self if self.inside.all() else self._own  # not kept as its own part: only the collector would free it
+
+    @cached_property
+    def _own(self) -> IslandPixels:
         index = np.flatnonzero(self.inside)
         counts = np.bincount(self.island[index], minlength=len(self))
         return self._at(index, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))

@@ -15,48 +15,40 @@ Parents = NDArray[np.int64]
 
 @njit(cache=True, nogil=True)
 def find_runs(
-    pixels: FloatMap, background: FloatMap, noise: FloatMap, merge: float, sign: float, runs: IntArray, peaks: FloatMap
+    y: IntArray, x: IntArray, significance: FloatMap, sign: float, merge: float, runs: IntArray, peaks: FloatMap
 ) -> int:
-    """Runs of pixels whose ``sign * (pixel - background)`` reaches ``merge`` times the noise.
+    """Runs of neighbours in a row whose ``sign * significance`` reaches ``merge``.
 
     Parameters
     ----------
-    pixels, background, noise
-        (h, w) Jy/beam; NaN pixels are in no run.
+    y, x
+        (P,) rows and columns of pixels, row by row: of all that reach ``merge``, and of any others.
+    significance
+        (P,) their signal to noise, NaN where blank.
     runs
-        (R, 3) filled with row, first and past-the-last column of each run, row by row.
+        (P, 3) filled with row, first and past-the-last column of each run, row by row.
     peaks
-        (R,) filled with the largest signal to noise of each run.
+        (P,) filled with the largest ``sign * significance`` of each run.
 
     Returns
     -------
     int
-        Number of runs; more than R when there was no room for all of them.
+        Number of runs.
     """
-    height, width = pixels.shape
-    room = runs.shape[0]
     count = 0
     cut = np.float32(merge)
     direction = np.float32(sign)
-    for y in range(height):
-        x = 0
-        while x < width:
-            if direction * (pixels[y, x] - background[y, x]) >= cut * noise[y, x]:
-                start = x
-                peak = np.float32(0.0)
-                while x < width:
-                    excess = direction * (pixels[y, x] - background[y, x])
-                    if not excess >= cut * noise[y, x]:
-                        break
-                    peak = max(peak, excess / noise[y, x])
-                    x += 1
-                if count < room:
-                    runs[count, 0] = y
-                    runs[count, 1] = start
-                    runs[count, 2] = x
-                    peaks[count] = peak
-                count += 1
-            x += 1
+    for i in range(y.size):
+        value = direction * significance[i]
+        if not value >= cut:
+            continue
+        if count > 0 and runs[count - 1, 0] == y[i] and runs[count - 1, 2] == x[i]:
+            runs[count - 1, 2] += 1
+            peaks[count - 1] = max(peaks[count - 1], value)
+        else:
+            runs[count, 0], runs[count, 1], runs[count, 2] = y[i], x[i], x[i] + 1
+            peaks[count] = value
+            count += 1
     return count
 
 

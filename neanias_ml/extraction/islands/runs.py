@@ -14,11 +14,12 @@ from neanias_ml.maps import Window
 
 FloatMap = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+IntPixels = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of pixels with the connected region that each belongs to.
+    """Runs of pixels with the connected region that each belongs to; every region has at least one.
 
     Attributes
     ----------
@@ -50,9 +51,9 @@ class Runs:
     @property
     def region_peak(self) -> FloatMap:
         """(N,) largest signal to noise of each region."""
-        peak = np.zeros(self.count, np.float32)
-        np.maximum.at(peak, self.region, self.peak)
-        return peak
+        if self.count == 0:
+            return np.zeros(0, np.float32)
+        return np.maximum.reduceat(self.peak[self._by_region], self._starts[:-1])
 
     def keep(self, wanted: NDArray[np.bool_]) -> Runs:
         """Only some of the regions (boolean per region), renumbered in order."""
@@ -64,6 +65,23 @@ class Runs:
         """One region by itself, numbered 0."""
         chosen = self._by_region[self._starts[region] : self._starts[region + 1]]
         return Runs(self.runs[chosen], np.zeros(len(chosen), np.int64), 1, self.peak[chosen])
+
+    @cached_property
+    def region_boxes(self) -> IntArray:
+        """(N, 4) first and past-the-last row and column of each region."""
+        if self.count == 0:
+            return np.empty((0, 4), np.int64)
+        y, first, last = self.runs[self._by_region].T
+        starts, ends = self._starts[:-1], self._starts[1:] - 1
+        left, right = np.minimum.reduceat(first, starts), np.maximum.reduceat(last, starts)
+        return np.stack([y[starts], y[ends] + 1, left, right], axis=1).astype(np.int64)
+
+    def of_regions(self, regions: IntArray) -> tuple[NDArray[np.int32], IntArray]:
+        """Runs of some regions, one region after another, and (K + 1,) the first run of each."""
+        counts = self._starts[regions + 1] - self._starts[regions]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        index = np.arange(starts[-1]) + np.repeat(self._starts[regions] - starts[:-1], counts)
+        return self.runs[self._by_region[index]], starts
 
     @cached_property
     def _by_region(self) -> IntArray:
@@ -142,6 +160,32 @@ class ScannedRows:
     peak: FloatMap
 
 
+def runs_of_pixels(
+    y: IntPixels, x: IntPixels, significance: FloatMap, *, merge: float, negative: bool = False
+) -> ScannedRows:
+    """Runs of pixels that reach the merge threshold.
+
+    Parameters
+    ----------
+    y, x, significance
+        (P,) int32 rows and columns, row by row, and the signal to noise there: of all pixels that reach the threshold,
+        and of any others.
+    negative
+        Those of the inverted map.
+    """
+    runs, peaks = np.empty((y.size, 3), np.int32), np.empty(y.size, np.float32)
+    count = find_runs(y, x, significance, -1.0 if negative else 1.0, merge, runs, peaks)
+    return ScannedRows(runs[:count].copy(), peaks[:count].copy())
+
+
+def runs_of_places(
+    places: IntArray, significance: FloatMap, *, width: int, merge: float, y0: int = 0, negative: bool = False
+) -> ScannedRows:
+    """The same of pixels given by ascending flat places in rows of ``width``, the first of which is row ``y0``."""
+    y, x = np.divmod(places, width)
+    return runs_of_pixels((y + y0).astype(np.int32), x.astype(np.int32), significance, merge=merge, negative=negative)
+
+
 def scan_rows(
     pixels: FloatMap, background: FloatMap, noise: FloatMap, *, merge: float, y0: int = 0, negative: bool = False
 ) -> ScannedRows:
@@ -149,16 +193,11 @@ def scan_rows(
 
     With ``negative``, those of the inverted map.
     """
-    room = max(1024, pixels.size // 32)
-    while True:
-        runs, peak = np.empty((room, 3), np.int32), np.empty(room, np.float32)
-        count = find_runs(pixels, background, noise, merge, -1.0 if negative else 1.0, runs, peak)
-        if count <= room:
-            break
-        room = count
-    runs, peak = runs[:count].copy(), peak[:count].copy()
-    runs[:, 0] += y0
-    return ScannedRows(runs, peak)
+    significance = (pixels - background) / noise
+    with np.errstate(invalid="ignore"):
+        places = np.flatnonzero(significance <= -merge if negative else significance >= merge)
+    found = significance.ravel()[places]
+    return runs_of_places(places, found, width=pixels.shape[1], merge=merge, y0=y0, negative=negative)
 
 
 def join_scanned(parts: list[ScannedRows], *, connectivity: int) -> Runs:

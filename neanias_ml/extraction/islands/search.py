@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.extraction.bands import Band, band_windows, in_order
-from neanias_ml.extraction.islands.runs import Runs, ScannedRows, join_scanned, scan_rows
-from neanias_ml.extraction.noise.model import NoiseModel
+from neanias_ml.extraction.islands.runs import Runs, ScannedRows, join_scanned, runs_of_pixels, scan_rows
+from neanias_ml.extraction.noise.limits import SkyLimits
+from neanias_ml.extraction.noise.model import MeshNoise, NoiseModel
 from neanias_ml.maps import RadioMap, Window
 
 FloatMap = NDArray[np.float32]
@@ -49,13 +50,16 @@ def scan_map(
     rows
         Rows held in memory at a time; the result does not depend on it, nor on ``workers`` (threads).
     """
+    limits = SkyLimits.of(noise_model, merge=merge) if isinstance(noise_model, MeshNoise) else None
 
     def scan(window: Window) -> tuple[ScannedRows, ScannedRows]:
-        band = Band.read(radio_map, noise_model, window)
-        up, down = (
-            scan_rows(band.pixels, band.background, band.noise, merge=merge, y0=window.y0, negative=negative)
-            for negative in (False, True)
-        )
+        if limits is None:
+            return _scan_all(Band.read(radio_map, noise_model, window), merge=merge)
+        pixels = radio_map.read(window)
+        y, x = limits.outside(pixels, window=window)
+        background, noise = noise_model.at(y, x)
+        significance = (pixels[y - np.int32(window.y0), x] - background) / noise
+        up, down = (runs_of_pixels(y, x, significance, merge=merge, negative=negative) for negative in (False, True))
         return up, down
 
     scanned = list(in_order(scan, list(band_windows(radio_map.shape, rows=rows)), workers=workers))
@@ -63,6 +67,15 @@ def scan_map(
         positive=join_scanned([up for up, _ in scanned], connectivity=connectivity),
         negative=join_scanned([down for _, down in scanned], connectivity=connectivity),
     )
+
+
+def _scan_all(band: Band, *, merge: float) -> tuple[ScannedRows, ScannedRows]:
+    """Runs of both signs in a band whose noise is read with it, as that of a supplied map is."""
+    up, down = (
+        scan_rows(band.pixels, band.background, band.noise, merge=merge, y0=band.window.y0, negative=negative)
+        for negative in (False, True)
+    )
+    return up, down
 
 
 def islands_above(regions: Runs, *, seed: float, min_pixels: int) -> Runs:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from neanias_ml.columns import Columns
 from neanias_ml.errors import InputError
-from neanias_ml.extraction.noise.mesh_kernels import interpolate_mesh
+from neanias_ml.extraction.noise.spline_kernels import (
+    interpolate_meshes,
+    interpolate_points,
+    raise_at_points,
+    raise_in_window,
+)
 from neanias_ml.maps import RadioMap, Window
 
 FloatMap = NDArray[np.float32]
 FloatMesh = NDArray[np.float64]
+Pixels = NDArray[np.int32]
 
 
 class NoiseModel(Protocol):
@@ -24,13 +30,22 @@ class NoiseModel(Protocol):
     def evaluate(self, window: Window | None = None) -> tuple[FloatMap, FloatMap]:
         """Background and noise in every pixel of a window (the whole map by default), float32 Jy/beam."""
 
+    def at(self, y: Pixels, x: Pixels) -> tuple[FloatMap, FloatMap]:
+        """Background and noise (P,) of single pixels: bit for bit what `evaluate` says there.
+
+        Parameters
+        ----------
+        y, x
+            (P,) int32 rows and columns, quickest in the order of their rows.
+        """
+
 
 @dataclass(frozen=True)
 class BrightSources(Columns):
     """Bright sources whose sidelobes raise the noise around them."""
 
     x: NDArray[np.int64]
-    """column of the brightest pixel"""
+    """column nearest to the peak"""
     y: NDArray[np.int64]
     peak_flux: NDArray[np.float64]
     """Jy/beam"""
@@ -59,62 +74,30 @@ class SidelobeNoise:
 
     def raise_noise(self, noise: FloatMap, *, window: Window, step: int = 1) -> None:
         """Raise the noise (Jy/beam) of every ``step``-th pixel of a window in place."""
-        reach = self.sources.radius + step
-        near = (
+        chosen = self._near(window, step)
+        if chosen.size:
+            raise_in_window(noise, window.y0, window.x0, step, *self._profiles(chosen))
+
+    def raise_at(self, noise: FloatMap, *, y: Pixels, x: Pixels) -> None:
+        """Raise the noise (P,) of single pixels in place."""
+        chosen = self._near(_window_around(y, x), 1)
+        if chosen.size:
+            raise_at_points(noise, y, x, *self._profiles(chosen))
+
+    def _near(self, window: Window, margin: int) -> NDArray[np.int64]:
+        """The sources whose sidelobes may reach into a window."""
+        reach = self.sources.radius + margin
+        return np.flatnonzero(
             (self.sources.y > window.y0 - reach)
             & (self.sources.y < window.y1 + reach)
             & (self.sources.x > window.x0 - reach)
             & (self.sources.x < window.x1 + reach)
         )
-        if near.any():
-            chosen = np.flatnonzero(near)
-            _raise_noise(
-                noise,
-                window.y0,
-                window.x0,
-                step,
-                self.sources.y[chosen],
-                self.sources.x[chosen],
-                self.sources.radius[chosen],
-                self.variance[chosen],
-                self.ring,
-            )
 
-
-@njit(cache=True, nogil=True)
-def _raise_noise(
-    noise: FloatMap,
-    y0: int,
-    x0: int,
-    step: int,
-    source_y: NDArray[np.int64],
-    source_x: NDArray[np.int64],
-    radius: FloatMesh,
-    variance: FloatMesh,
-    ring: float,
-) -> None:
-    height, width = noise.shape
-    added = np.zeros(width, np.float32)
-    for j in range(height):
-        y = y0 + step * j
-        first, last = width, 0
-        for k in range(source_y.size):
-            dy = float(y - source_y[k])
-            if abs(dy) >= radius[k]:
-                continue
-            half = np.sqrt(radius[k] * radius[k] - dy * dy)
-            start = max(0, int(np.ceil((source_x[k] - half - x0) / step)))
-            stop = min(width, int(np.floor((source_x[k] + half - x0) / step)) + 1)
-            first, last = min(first, start), max(last, stop)
-            for i in range(start, stop):
-                dx = float(x0 + step * i - source_x[k])
-                place = max(np.sqrt(dx * dx + dy * dy) / ring - 0.5, 0.0)
-                inner = min(int(place), variance.shape[1] - 2)
-                part = min(place - inner, 1.0)
-                added[i] += (1.0 - part) * variance[k, inner] + part * variance[k, inner + 1]
-        for i in range(first, last):
-            noise[j, i] *= np.sqrt(np.float32(1.0) + added[i])
-            added[i] = 0.0
+    def _profiles(self, chosen: NDArray[np.int64]) -> tuple[Any, ...]:
+        """Of some sources, what the compiled loops take."""
+        sources = self.sources
+        return sources.y[chosen], sources.x[chosen], sources.radius[chosen], self.variance[chosen], self.ring
 
 
 @dataclass(frozen=True)
@@ -143,19 +126,28 @@ class MeshNoise:
 
     def evaluate(self, window: Window | None = None) -> tuple[FloatMap, FloatMap]:
         """Background and noise in every pixel of a window (the whole map by default), float32 Jy/beam."""
-        return self.sampled(window or Window(0, self.shape[0], 0, self.shape[1]), step=1)
-
-    def sampled(self, window: Window, *, step: int) -> tuple[FloatMap, FloatMap]:
-        """Background and noise of every ``step``-th row and column from the window's first pixel on."""
-        size = (-(-window.shape[0] // step), -(-window.shape[1] // step))
-        background, noise = np.empty(size, np.float32), np.empty(size, np.float32)
-        sloping = np.pad(self.background_mesh, 1, mode="reflect", reflect_type="odd")
-        flat = np.pad(self.noise_mesh, 1, mode="edge")
-        interpolate_mesh(sloping, float(self.cell), step, window.y0, window.x0, background)
-        interpolate_mesh(flat, float(self.cell), step, window.y0, window.x0, noise)
+        window = window or Window(0, self.shape[0], 0, self.shape[1])
+        background, noise = np.empty(window.shape, np.float32), np.empty(window.shape, np.float32)
+        interpolate_meshes(*self.padded_meshes, float(self.cell), window.y0, window.x0, background, noise)
         if self.sidelobes is not None:
-            self.sidelobes.raise_noise(noise, window=window, step=step)
+            self.sidelobes.raise_noise(noise, window=window)
         return background, noise
+
+    def at(self, y: Pixels, x: Pixels) -> tuple[FloatMap, FloatMap]:
+        """Background and noise (P,) of single pixels: bit for bit what `evaluate` says there."""
+        y, x = np.ascontiguousarray(y, np.int32), np.ascontiguousarray(x, np.int32)
+        background, noise = np.empty(len(y), np.float32), np.empty(len(y), np.float32)
+        for mesh, out in zip(self.padded_meshes, (background, noise), strict=True):
+            interpolate_points(mesh, float(self.cell), y, x, out)
+        if self.sidelobes is not None and len(y):
+            self.sidelobes.raise_at(noise, y=y, x=x)
+        return background, noise
+
+    @cached_property
+    def padded_meshes(self) -> tuple[FloatMesh, FloatMesh]:
+        """The meshes with a ring of nodes around: a background goes on as it slopes, a noise stays as it is."""
+        sloping = np.pad(self.background_mesh, 1, mode="reflect", reflect_type="odd")
+        return sloping, np.pad(self.noise_mesh, 1, mode="edge")
 
 
 @dataclass(frozen=True)
@@ -185,6 +177,15 @@ class SuppliedNoise:
         blank = np.float32(np.nan)
         return np.where(usable, background, blank), np.where(usable, noise, blank)
 
+    def at(self, y: Pixels, x: Pixels) -> tuple[FloatMap, FloatMap]:
+        """Background and noise (P,) of single pixels, from the smallest window of the maps that holds them."""
+        if len(y) == 0:
+            return np.empty(0, np.float32), np.empty(0, np.float32)
+        window = _window_around(y, x)
+        background, noise = self.evaluate(window)
+        place = (y - window.y0, x - window.x0)
+        return background[place], noise[place]
+
     def require_shape(self, shape: tuple[int, int]) -> None:
         """Raise `InputError` if a map does not fit a map of the given shape."""
         for name, supplied in (("noise", self.noise), ("background", self.background)):
@@ -194,3 +195,8 @@ class SuppliedNoise:
                     f"the {name} map has {supplied.shape[1]} x {supplied.shape[0]} pixels, the map "
                     f"{shape[1]} x {shape[0]}; both must lie on the same pixels",
                 )
+
+
+def _window_around(y: Pixels, x: Pixels) -> Window:
+    """The smallest window that holds some pixels."""
+    return Window(int(y.min()), int(y.max()) + 1, int(x.min()), int(x.max()) + 1)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from neanias_ml.extraction.islands.runs import Runs, ScannedRows, join_scanned
 from neanias_ml.extraction.noise.model import BrightSources, MeshNoise, SidelobeNoise
-from neanias_ml.maps import Window
 
 FloatMap = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 RING_BEAMS = 1.5
 """Width of a ring in beam widths."""
@@ -24,7 +24,8 @@ FIRST_RADIUS_BEAMS = 12.0
 LEAST_EXCESS = 0.15
 """Variance added, as a part of the noise's own, below which a ring counts as free of sidelobes."""
 SIGNIFICANT = 2.0
-LEAST_NEGATIVE = 12
+LEAST_NEGATIVE = 0.85
+"""Independent negative values that a ring needs."""
 
 
 def measure_sidelobes(
@@ -59,7 +60,7 @@ def measure_sidelobes(
     SidelobeNoise or None
         None where no bright source has sidelobes that show.
     """
-    rows, cols = brightest_pixels(significance, threshold=bright_snr)
+    rows, cols, offsets, peaks = bright_peaks(significance, threshold=bright_snr, width=beam_fwhm / step)
     ring = RING_BEAMS * beam_fwhm
     independent = step**2 / (2.0 * beam_area)
     n_rings = max(2, int(largest_radius / ring))
@@ -82,11 +83,16 @@ def measure_sidelobes(
     for line, (_, profile) in enumerate(found):
         variance[line, : profile.size] = profile
     chosen = np.array([index for index, _ in found])
+    y, x = (
+        np.clip(np.rint((at[chosen] + offset[chosen]) * step), 0, length - 1).astype(np.int64)
+        for at, offset, length in zip((rows, cols), offsets, model.shape, strict=True)
+    )
+    _, noise = model.at(y.astype(np.int32), x.astype(np.int32))
     return SidelobeNoise(
         sources=BrightSources(
-            x=cols[chosen] * step,
-            y=rows[chosen] * step,
-            peak_flux=np.array([_flux_at(significance, model, step, rows[k], cols[k]) for k in chosen]),
+            x=x,
+            y=y,
+            peak_flux=peaks[chosen] * noise,
             radius=np.array([(profile.size + 0.5) * ring for _, profile in found]),
         ),
         variance=variance,
@@ -94,10 +100,49 @@ def measure_sidelobes(
     )
 
 
-def _flux_at(significance: FloatMap, model: MeshNoise, step: int, row: int, col: int) -> float:
-    """Jy/beam of a thinned pixel."""
-    y, x = int(row) * step, int(col) * step
-    return float(significance[row, col] * model.evaluate(Window(y, y + 1, x, x + 1))[1][0, 0])
+def bright_peaks(
+    significance: FloatMap, *, threshold: float, width: float
+) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+    """Peaks above a threshold, brightest first, with what thinned pixels miss of them.
+
+    Parameters
+    ----------
+    significance
+        (ty, tx) thinned signal to noise.
+    threshold
+        Of the peaks of sources, which lie between the thinned pixels.
+    width
+        FWHM of the beam in thinned pixels.
+
+    Returns
+    -------
+    rows, cols
+        (B,) int64 brightest thinned pixels.
+    offsets
+        (2, B) from there to the peaks, at most half a thinned pixel along rows and columns.
+    peaks
+        (B,) signal to noise of the peaks.
+    """
+    sharpness = 4.0 * np.log(2.0) / width**2
+    seen = float(np.exp(-0.5 * sharpness))  # of a peak in the middle between four pixels
+    rows, cols = brightest_pixels(significance, threshold=seen * threshold)
+    peaks = significance[rows, cols].astype(np.float64)
+    padded = np.pad(significance, 1, mode="edge")
+    middle = np.log(peaks)
+    offsets = np.zeros((2, len(rows)))
+    for axis, (dy, dx) in enumerate(((1, 0), (0, 1))):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            before, after = (
+                np.log(padded[rows + 1 + sign * dy, cols + 1 + sign * dx].astype(np.float64)) for sign in (-1, 1)
+            )
+            bend = np.minimum(2.0 * middle - before - after, 2.0 * sharpness)  # nothing is sharper than the beam
+            offset = np.clip(0.5 * (after - before) / bend, -0.5, 0.5)
+        offset = np.where(np.isfinite(offset) & (bend > 0.0), offset, 0.0)
+        peaks *= np.exp(np.where(offset == 0.0, 0.0, 0.5 * bend * offset**2))
+        offsets[axis] = offset
+    kept = np.flatnonzero(peaks > threshold)
+    order = kept[np.argsort(-peaks[kept], kind="stable")]
+    return rows[order], cols[order], offsets[:, order], peaks[order]
 
 
 def brightest_pixels(significance: FloatMap, *, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -119,10 +164,12 @@ def brightest_pixels(significance: FloatMap, *, threshold: float) -> tuple[NDArr
 
 def _significant_profile(total: FloatArray, count: NDArray[np.int64], independent: float) -> FloatArray:
     """Variance added in each ring out to the first two rings without a significant one; empty where there is none."""
-    excess = np.divide(total, count, out=np.zeros(len(total)), where=count >= LEAST_NEGATIVE)
+    usable = count * independent >= LEAST_NEGATIVE
+    excess = np.divide(total, count, out=np.zeros(len(total)), where=usable)
     error = np.sqrt(2.0 / np.maximum(count * independent, 1.0))
-    usable = count >= LEAST_NEGATIVE
     shows = usable & (excess > np.maximum(LEAST_EXCESS, SIGNIFICANT * error))
+    if not shows.any():
+        return np.empty(0)
     quiet = usable & ~shows
     end = len(total)
     for place in range(len(total) - 1):
