@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neanias_ml.extraction.components.fit_ellipses import covariance_errors, deconvolved_ellipses, ellipses_with_errors
-from neanias_ml.extraction.components.fit_kernels import covariance_of, starting_parameters
+from neanias_ml.extraction.components.fit_model import covariance_of, starting_parameters
 from neanias_ml.maps import FWHM_PER_SIGMA, covariances_of_ellipses, transformed
 
 EXACT = np.zeros((1, 3, 3))

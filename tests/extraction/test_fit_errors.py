@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from neanias_ml.extraction.components.fit_errors import correlation_table, error_blocks
+from neanias_ml.extraction.components.fit_errors import correlation_table, error_blocks, widened
 from neanias_ml.extraction.components.fit_islands import fit_islands
-from neanias_ml.extraction.components.fit_kernels import Model, Pixels, profile_emphasis, starting_parameters
+from neanias_ml.extraction.components.fit_kernels import evaluate, normal_equations, profile_emphasis, workspace
+from neanias_ml.extraction.components.fit_model import Model, Pixels, starting_parameters
 from tests.conftest import correlated_noise
 from tests.extraction.fit_tools import BEAM, injected, islands_of
 
@@ -16,8 +17,10 @@ def errors_of(shape, *, snr, free, half=12, emphasised=False, white=False):
     blocks = np.zeros((1, 6, 6))
     model = Model(parameters, np.array([free]), np.zeros(0))
     beam = starting_parameters(np.ones(1), np.zeros(1), np.zeros(1), BEAM)[0, 3:]
-    emphasis = profile_emphasis(pixels, model, beam) if emphasised else np.ones(rows.size)
-    error_blocks(pixels, emphasis, model, np.ones((1, 1)) if white else correlation_table(BEAM), blocks)
+    work = workspace(rows.size, 1)
+    work.emphasis[:] = 1.0
+    table = widened(np.ones((1, 1)) if white else correlation_table(BEAM), pixels.x, np.array([0, rows.size]))
+    error_blocks(profile_emphasis(pixels, model, beam, work) if emphasised else pixels, model, table, blocks, work)
     return blocks[0]
 
 
@@ -51,6 +54,33 @@ def test_fixed_beam_has_its_analytic_error(emphasised, spread):
     assert errors[0, 0] == pytest.approx(spread / 100.0, rel=0.02)
     assert errors[1, 1] == pytest.approx(0.5 * spread**2 * BEAM[0, 0] / 100.0, rel=0.03)
     assert not errors[3:].any()
+
+
+def test_error_covariance_equals_that_of_dense_matrices():
+    """H^-1 (J^T W C W J) H^-1 by numpy, for two components on the ragged pixels of an island with a gap."""
+    rng = np.random.default_rng(11)
+    rows, columns = np.nonzero(np.hypot(*np.mgrid[-14:15, -14:15]) < 13.5 - 3.0 * rng.random((29, 29)))
+    gap = abs(rows - 20) > 1
+    x, y = columns[gap] * 1.0, rows[gap] * 1.0
+    pixels = Pixels(x, y, np.zeros(len(x)), rng.uniform(0.5, 1.5, len(x)))
+    parameters = starting_parameters(np.array([20.0, 9.0]), np.array([12.0, 17.0]), np.array([13.0, 16.0]), BEAM)
+    model = Model(parameters, np.array([True, False]), np.zeros(0))
+    work, blocks = workspace(len(x), 2), np.zeros((2, 6, 6))
+    emphasised = profile_emphasis(pixels, model, parameters[0, 3:], work)
+    table = correlation_table(BEAM)
+    evaluate(emphasised, model, work)
+    count = normal_equations(emphasised, model, work)
+    jacobian = work.jacobian[: count * len(x)].reshape(count, -1).T.copy()
+    reach = len(table) // 2
+    dx, dy = (np.subtract.outer(position, position).astype(int) for position in (x, y))
+    near = (abs(dx) <= reach) & (abs(dy) <= reach)
+    correlation = np.where(near, table[np.clip(dy, -reach, reach) + reach, np.clip(dx, -reach, reach) + reach], 0.0)
+    weighted, inverse = jacobian * work.emphasis[:, None], np.linalg.inv(jacobian.T @ jacobian)
+    expected = inverse @ weighted.T @ correlation @ weighted @ inverse
+    error_blocks(emphasised, model, widened(table, x, np.array([0, len(x)])), blocks, work)
+    np.testing.assert_allclose(blocks[0], expected[:6, :6], rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(blocks[1, :3, :3], expected[6:, 6:], rtol=1e-7, atol=1e-12)
+    assert not blocks[1, 3:].any()
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0, 10.0])

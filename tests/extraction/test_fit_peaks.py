@@ -63,3 +63,23 @@ def test_islands_of_a_list_do_not_mix():
     np.testing.assert_array_equal(found, [0, 4])
     nothing = np.zeros(0, dtype=np.int64)
     assert len(persistent_peaks(np.array([0]), np.zeros(0), x=nothing, y=nothing, threshold=5, prominence=3)) == 0
+
+
+def test_islands_of_a_list_have_their_own_h_domes():
+    """Whether an island has one maximum or several; in the order of the islands, each from its highest peak."""
+    rng = np.random.default_rng(12)
+    image = 4.0 + 4.0 * correlated_noise((200, 200), rng)
+    labels, count = ndimage.label(image > 4.0, structure=np.ones((3, 3)))
+    parts = [np.nonzero(labels == number) for number in range(1, count + 1)]
+    offsets = np.concatenate([[0], np.cumsum([len(part[0]) for part in parts])])
+    y, x = (np.concatenate([part[axis] for part in parts]) for axis in (0, 1))
+    found = persistent_peaks(offsets, image[y, x], x=x, y=y, threshold=6.0, prominence=2.0)
+    island, counts = labels[y, x][found], np.bincount(labels[y, x][found], minlength=count + 1)[1:]
+    assert count > 20 and (counts == 1).sum() > 10 and (counts > 1).sum() > 3
+    np.testing.assert_array_equal(np.lexsort((-image[y, x][found], island)), np.arange(len(found)))
+    for number in range(1, count + 1):
+        inside = labels == number
+        expected = h_dome_peaks(image, inside, threshold=6.0, prominence=2.0)
+        expected |= inside & (image == image[inside].max())
+        own = found[island == number]
+        assert set(zip(y[own], x[own], strict=True)) == {tuple(peak) for peak in np.argwhere(expected)}

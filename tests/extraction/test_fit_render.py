@@ -1,6 +1,6 @@
 import numpy as np
 
-from neanias_ml.extraction.components.fit_kernels import starting_parameters
+from neanias_ml.extraction.components.fit_model import starting_parameters
 from neanias_ml.extraction.components.fit_render import render_components
 from neanias_ml.maps import Window
 from tests.conftest import gaussian

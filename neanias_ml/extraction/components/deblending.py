@@ -19,21 +19,28 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neanias_ml.extraction.components.compilation import compiled_part
 from neanias_ml.extraction.components.fit_kernels import (
+    Workspace,
+    dot,
+    evaluate,
+    normal_equations,
+    profile_emphasis,
+    subtract_component,
+)
+from neanias_ml.extraction.components.fit_model import (
     FIXED_PARAMETERS,
     SHAPE_PARAMETERS,
     Bounds,
     FloatArray,
     Model,
     Pixels,
-    compiled,
-    expected_gain,
-    minimise,
-    normal_equations,
+    copied,
+    extended,
     parameter_count,
-    profile_emphasis,
-    residuals,
+    without,
 )
+from neanias_ml.extraction.components.least_squares import expected_gain, minimise
 from neanias_ml.maps import FWHM_PER_SIGMA
 
 BoolArray = NDArray[np.bool_]
@@ -76,7 +83,7 @@ class Search(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A fitted model, its sum of squares, how the fit ended (see `fit_kernels`) and its criterion."""
+    """A fitted model, its sum of squares, how the fit ended (see `least_squares`) and its criterion."""
 
     model: Model
     squares: float
@@ -84,35 +91,20 @@ class Fit(NamedTuple):
     criterion: float
 
 
-@compiled
-def fitted(pixels: Pixels, model: Model, bounds: Bounds, search: Search, final: bool) -> Fit:
-    """Fit one model; its criterion is infinite where there are fewer data than parameters."""
+@compiled_part
+def fitted(pixels: Pixels, model: Model, bounds: Bounds, search: Search, tolerance: float, work: Workspace) -> Fit:
+    """Fit one model; its criterion is infinite where there are fewer data than parameters.
+
+    Its ``tolerance`` is that of a trial or the final one.
+    """
     count = parameter_count(model)
     independent = max(len(pixels.x) / search.correlated, math.e)
-    tolerance = (FINAL_TOLERANCE if final else TRIAL_TOLERANCE) * search.correlated
-    iterations = search.iterations if final else min(TRIAL_ITERATIONS, search.iterations)
-    best, squares, ended = minimise(pixels, model, bounds, tolerance, iterations)
+    most = search.iterations if tolerance < TRIAL_TOLERANCE else min(TRIAL_ITERATIONS, search.iterations)
+    best, squares, ended = minimise(pixels, model, bounds, tolerance * search.correlated, most, work)
     criterion = squares / search.correlated + count * math.log(independent)
     if count > len(pixels.x) or not math.isfinite(criterion):
         criterion = math.inf
     return Fit(best, squares, ended, criterion)
-
-
-@compiled
-def changed(model: Model, left_out: int, more: int) -> Model:
-    """The model without component ``left_out`` (none if negative), with room for ``more`` at its end."""
-    count = len(model.free)
-    kept = count - 1 if left_out >= 0 else count
-    parameters, free = np.zeros((kept + more, SHAPE_PARAMETERS)), np.zeros(kept + more, dtype=np.bool_)
-    to = 0
-    for k in range(count):
-        if k == left_out:
-            continue
-        free[to] = model.free[k]
-        for j in range(SHAPE_PARAMETERS):
-            parameters[to, j] = model.parameters[k, j]
-        to += 1
-    return Model(parameters, free, model.plane)
 
 
 class Change(NamedTuple):
@@ -122,7 +114,7 @@ class Change(NamedTuple):
     promise: float
 
 
-@compiled
+@compiled_part
 def promised(gain: float, evidence: float, pixels: Pixels, search: Search) -> float:
     """Fall of the criterion beyond ``evidence`` when three more parameters lower the sum of squares by ``gain``.
 
@@ -132,58 +124,57 @@ def promised(gain: float, evidence: float, pixels: Pixels, search: Search) -> fl
     return gain / search.correlated / SCREEN - FIXED_PARAMETERS * math.log(independent) - evidence
 
 
-@compiled
-def freed_shape(pixels: Pixels, fit: Fit, search: Search) -> Change:
-    """The model with that shape freed which promises most."""
+@compiled_part
+def freed_shape(pixels: Pixels, fit: Fit, search: Search, work: Workspace) -> Change:
+    """The model with that shape freed which promises most; ``work`` holds the evaluated model."""
     model = fit.model
     everything = Model(model.parameters, np.ones(len(model.free), dtype=np.bool_), model.plane)
-    count = parameter_count(everything)
-    hessian, gradient = np.zeros((count, count)), np.zeros(count)
-    normal_equations(pixels, everything, hessian, gradient)
+    count = normal_equations(pixels, everything, work)
     best, largest = -1, 0.0
     for k in range(len(model.free)):
         if model.free[k]:
             continue
-        chosen, active = np.empty(count, dtype=np.int64), 0
+        active = 0
         for a in range(count):
             other, place = a // SHAPE_PARAMETERS, a % SHAPE_PARAMETERS
             if other == k or other >= len(model.free) or model.free[other] or place < FIXED_PARAMETERS:
-                chosen[active] = a
+                work.chosen[active] = a
                 active += 1
-        gain = expected_gain(hessian, gradient, chosen[:active])
+        gain = expected_gain(work, active)
         if gain > largest:
             best, largest = k, gain
-    freed = changed(model, -1, 0)
+    freed = copied(model)
     if best < 0:
         return Change(freed, -math.inf)
     freed.free[best] = True
     return Change(freed, promised(largest, search.shape_evidence, pixels, search))
 
 
-@compiled
-def added_component(pixels: Pixels, inside: BoolArray, fit: Fit, search: Search) -> Change:
-    """The model with a component of the beam's shape where the residual is largest."""
+@compiled_part
+def added_component(pixels: Pixels, inside: BoolArray, fit: Fit, search: Search, work: Workspace) -> Change:
+    """The model with a component of the beam's shape where the residual is largest; ``work`` as in `freed_shape`."""
     count = len(fit.model.free)
-    left = residuals(pixels, fit.model)
+    residual = work.residual[: len(pixels.x)]
     at, largest = -1, LEAST_RESIDUAL
-    for i in range(len(left)):
-        if inside[i] and left[i] * pixels.weight[i] > largest:
-            at, largest = i, left[i] * pixels.weight[i]
+    for i in range(len(residual)):
+        if inside[i] and residual[i] > largest:
+            at, largest = i, residual[i]
     if at < 0 or count >= search.most:
         return Change(fit.model, -math.inf)
-    more = changed(fit.model, -1, 1)
-    more.parameters[count, 0] = math.log(left[at])
+    more = extended(fit.model)
+    more.parameters[count, 0] = math.log(residual[at] / pixels.weight[at])
     more.parameters[count, 1], more.parameters[count, 2] = pixels.x[at], pixels.y[at]
     for j in range(3):
         more.parameters[count, 3 + j] = search.beam[j]
-    total = parameter_count(more)
-    hessian, gradient = np.zeros((total, total)), np.zeros(total)
-    squares = normal_equations(pixels, more, hessian, gradient)
-    gain = fit.squares - squares + expected_gain(hessian, gradient, np.arange(total))
+    subtract_component(pixels, more, count, work)
+    total = normal_equations(pixels, more, work)
+    for a in range(total):
+        work.chosen[a] = a
+    gain = fit.squares - dot(residual, residual) + expected_gain(work, total)
     return Change(more, promised(gain, search.evidence, pixels, search))
 
 
-@compiled
+@compiled_part
 def stands_out(model: Model, search: Search) -> bool:
     """Whether the last component is bright enough, by itself and beside its neighbours, and leaves all others so."""
     last = len(model.free) - 1
@@ -197,7 +188,7 @@ def stands_out(model: Model, search: Search) -> bool:
     return model.parameters[last, 0] >= search.added
 
 
-@compiled
+@compiled_part
 def is_small(inside: BoolArray, search: Search) -> bool:
     """Whether components may be added to and taken from an island."""
     count = 0
@@ -206,8 +197,10 @@ def is_small(inside: BoolArray, search: Search) -> bool:
     return count <= search.largest * search.correlated
 
 
-@compiled
-def grown(pixels: Pixels, inside: BoolArray, start: Fit, bounds: Bounds, search: Search) -> Fit:
+@compiled_part
+def grown(
+    pixels: Pixels, inside: BoolArray, start: Fit, bounds: Bounds, search: Search, work: Workspace
+) -> Fit:
     """Free shapes and add components (to islands that are not too large) as long as the criterion falls.
 
     In islands of few components both changes are tried: two points and one resolved source are much alike. In others
@@ -217,13 +210,14 @@ def grown(pixels: Pixels, inside: BoolArray, start: Fit, bounds: Bounds, search:
     small = is_small(inside, search)
     for _ in range(2 * search.most):
         better, needed = fit, search.shape_evidence
-        freed = freed_shape(pixels, fit, search)
-        added = added_component(pixels, inside, fit, search) if small else Change(fit.model, -math.inf)
+        evaluate(pixels, fit.model, work)
+        freed = freed_shape(pixels, fit, search, work)
+        added = added_component(pixels, inside, fit, search, work) if small else Change(fit.model, -math.inf)
         few = len(fit.model.free) <= FEW_COMPONENTS
         if freed.promise > 0.0 and (few or freed.promise >= added.promise):
-            better = fitted(pixels, freed.model, bounds, search, False)
+            better = fitted(pixels, freed.model, bounds, search, TRIAL_TOLERANCE, work)
         if added.promise > 0.0 and (few or added.promise > freed.promise):
-            more = fitted(pixels, added.model, bounds, search, False)
+            more = fitted(pixels, added.model, bounds, search, TRIAL_TOLERANCE, work)
             if more.criterion < better.criterion and stands_out(more.model, search):
                 better, needed = more, search.evidence
         if not better.criterion < fit.criterion - needed:
@@ -232,7 +226,7 @@ def grown(pixels: Pixels, inside: BoolArray, start: Fit, bounds: Bounds, search:
     return fit
 
 
-@compiled
+@compiled_part
 def weakest(model: Model) -> int:
     """The component of least amplitude, the first of equals."""
     weak = 0
@@ -242,13 +236,13 @@ def weakest(model: Model) -> int:
     return weak
 
 
-@compiled
-def pruned(pixels: Pixels, start: Fit, bounds: Bounds, search: Search) -> Fit:
+@compiled_part
+def pruned(pixels: Pixels, start: Fit, bounds: Bounds, search: Search, work: Workspace) -> Fit:
     """Take out the weakest component as long as the criterion does not miss it, or it is lost in the noise."""
     fit = start
     while len(fit.model.free) > 1:
         weak = weakest(fit.model)
-        fewer = fitted(pixels, changed(fit.model, weak, 0), bounds, search, False)
+        fewer = fitted(pixels, without(fit.model, weak), bounds, search, TRIAL_TOLERANCE, work)
         missed = fewer.criterion > fit.criterion + search.evidence
         if missed and fit.model.parameters[weak, 0] >= search.kept:
             break
@@ -256,36 +250,32 @@ def pruned(pixels: Pixels, start: Fit, bounds: Bounds, search: Search) -> Fit:
     return fit
 
 
-@compiled
-def polished(pixels: Pixels, fit: Fit, bounds: Bounds, search: Search) -> Fit:
+@compiled_part
+def polished(pixels: Pixels, fit: Fit, bounds: Bounds, search: Search, work: Workspace) -> Fit:
     """The chosen model brought to its minimum, with the weights of `profile_emphasis` where there is no plane.
 
     A plane needs the pixels around. The sum of squares is that of all pixels at their full weights.
     """
-    weight = pixels.weight.copy()
+    emphasised = pixels
     if len(fit.model.plane) == 0:
-        emphasis = profile_emphasis(pixels, fit.model, search.beam)
-        for i in range(len(weight)):
-            weight[i] *= math.sqrt(emphasis[i])
-    best = fitted(Pixels(pixels.x, pixels.y, pixels.value, weight), fit.model, bounds, search, True)
-    squares = 0.0
-    left = residuals(pixels, best.model)
-    for i in range(len(left)):
-        squares += (left[i] * pixels.weight[i]) ** 2
-    return Fit(best.model, squares, best.ended, fit.criterion)
+        emphasised = profile_emphasis(pixels, fit.model, search.beam, work)
+    best = fitted(emphasised, fit.model, bounds, search, FINAL_TOLERANCE, work)
+    return Fit(best.model, evaluate(pixels, best.model, work), best.ended, fit.criterion)
 
 
-@compiled
-def searched(pixels: Pixels, inside: BoolArray, start: Model, bounds: Bounds, search: Search) -> Fit:
+@compiled_part
+def searched(
+    pixels: Pixels, inside: BoolArray, start: Model, bounds: Bounds, search: Search, work: Workspace
+) -> Fit:
     """The model that the criterion prefers, from the components of ``start`` on; in large islands none are added."""
     small = is_small(inside, search)
-    fit = fitted(pixels, start, bounds, search, False)
-    fit = grown(pixels, inside, fit, bounds, search)
+    fit = fitted(pixels, start, bounds, search, TRIAL_TOLERANCE, work)
+    fit = grown(pixels, inside, fit, bounds, search, work)
     while True:
         if small:
-            fit = pruned(pixels, fit, bounds, search)
-        best = polished(pixels, fit, bounds, search)
+            fit = pruned(pixels, fit, bounds, search, work)
+        best = polished(pixels, fit, bounds, search, work)
         weak = weakest(best.model)
         if not small or len(best.model.free) == 1 or best.model.parameters[weak, 0] >= search.kept:
             return best
-        fit = fitted(pixels, changed(best.model, weak, 0), bounds, search, False)
+        fit = fitted(pixels, without(best.model, weak), bounds, search, TRIAL_TOLERANCE, work)

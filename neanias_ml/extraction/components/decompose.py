@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from neanias_ml.extraction.components.fit_config import FitConfig
 from neanias_ml.extraction.components.fit_islands import fit_islands
-from neanias_ml.extraction.components.fit_kernels import starting_parameters
+from neanias_ml.extraction.components.fit_model import starting_parameters
 from neanias_ml.extraction.components.fit_results import FittedComponents
 from neanias_ml.extraction.components.point_shape import point_covariance
-from neanias_ml.extraction.islands.gather import disc_half_widths
-from neanias_ml.extraction.islands.kernels import gather_islands
+from neanias_ml.extraction.islands.gather import disc_half_widths, grown_regions
 from neanias_ml.extraction.islands.pixels import IslandPixels
+from neanias_ml.extraction.islands.runs import Runs
 from neanias_ml.extraction.nested.find import NestedConfig, NestedIslands, find_nested
 from neanias_ml.extraction.tables import IslandTable, SourceFlag
-from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap, covariances_of_ellipses
+from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap, Window, covariances_of_ellipses
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -166,24 +166,16 @@ def _grown_in_mother(leaves: IslandPixels, mother: IslandPixels, half_width: Int
     flux, noise = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
     flux[mother.y - y0, mother.x - x0] = mother.flux
     noise[mother.y - y0, mother.x - x0] = mother.noise
-    labels = np.zeros(shape, np.int32)
-    labels[leaves.y - y0, leaves.x - x0] = leaves.island + 1
-    boxes = np.array(
-        [[one.y.min() - y0, one.y.max() - y0 + 1, one.x.min() - x0, one.x.max() - x0 + 1] for one in leaves]
-    ).astype(np.int64)
-    reach = 2 * (len(half_width) - 1)
-    room = int(((boxes[:, 1] - boxes[:, 0] + reach) * (boxes[:, 3] - boxes[:, 2] + reach)).sum())
-    place, inside = np.empty(room, np.int32), np.empty(room, bool)
-    counts, blank = np.zeros(len(leaves), np.int64), np.zeros(len(leaves), np.int64)
-    total = gather_islands(labels, flux, np.arange(1, len(leaves) + 1), boxes, half_width, place, inside, counts, blank)
-    y, x = np.divmod(place[:total], shape[1])
+    window = Window(y0, y0 + shape[0], x0, x0 + shape[1])
+    runs = Runs.from_pixels(leaves.offsets, leaves.y, leaves.x)
+    grown = grown_regions(runs, np.arange(len(leaves)), values=flux, window=window, half_width=half_width)
     return IslandPixels(
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        y=(y + y0).astype(np.int32),
-        x=(x + x0).astype(np.int32),
-        flux=flux[y, x],
-        noise=noise[y, x],
-        inside=inside[:total],
+        offsets=np.concatenate([[0], np.cumsum(grown.counts)]).astype(np.int64),
+        y=grown.y,
+        x=grown.x,
+        flux=flux[grown.y - y0, grown.x - x0],
+        noise=noise[grown.y - y0, grown.x - x0],
+        inside=grown.inside,
     )
 
 

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.extraction.components.fit_batch import FitColumns
-from neanias_ml.extraction.components.fit_kernels import CONVERGED
 from neanias_ml.extraction.components.fit_moments import moment_components
 from neanias_ml.extraction.components.fit_preparation import Prepared
 from neanias_ml.extraction.components.fit_results import FittedComponents, FittedIslands
+from neanias_ml.extraction.components.least_squares import CONVERGED
 from neanias_ml.extraction.islands.pixels import IslandPixels
 from neanias_ml.extraction.tables import SourceFlag
 

@@ -8,26 +8,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neanias_ml.extraction.components.compilation import compiled, compiled_part
 from neanias_ml.extraction.components.deblending import Fit, Search, searched
-from neanias_ml.extraction.components.fit_errors import error_blocks
-from neanias_ml.extraction.components.fit_kernels import (
+from neanias_ml.extraction.components.fit_errors import error_blocks, widened
+from neanias_ml.extraction.components.fit_kernels import Workspace, profile_emphasis, workspace
+from neanias_ml.extraction.components.fit_model import (
     FIXED_PARAMETERS,
     SHAPE_PARAMETERS,
-    STOPPED,
     Bounds,
     FloatArray,
     Model,
     Pixels,
-    compiled,
     parameter_count,
-    profile_emphasis,
 )
+from neanias_ml.extraction.components.least_squares import STOPPED
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 AT_LIMIT = 3
-"""How a fit may end besides those of `fit_kernels`: converged with a parameter at its bound."""
+"""How a fit may end besides those of `least_squares`: converged with a parameter at its bound."""
 
 
 class FitData(NamedTuple):
@@ -66,14 +66,14 @@ class FitColumns(NamedTuple):
     criterion: FloatArray
 
 
-@compiled
+@compiled_part
 def pixels_of(data: FitData, row: int) -> Pixels:
     """The pixels of one island."""
     a, b = data.offsets[row], data.offsets[row + 1]
     return Pixels(data.x[a:b], data.y[a:b], data.value[a:b], data.weight[a:b])
 
 
-@compiled
+@compiled_part
 def start_of(data: FitData, row: int, search: Search) -> Model:
     """Components of the beam's shape at the peaks of one island."""
     first, count = data.peak_offsets[row], data.peak_offsets[row + 1] - data.peak_offsets[row]
@@ -87,25 +87,33 @@ def start_of(data: FitData, row: int, search: Search) -> Model:
     return Model(parameters, np.zeros(count, dtype=np.bool_), np.zeros(3 if data.plane[row] else 0))
 
 
-@compiled
-def bounds_of(data: FitData, row: int, narrow: float, wide: float) -> Bounds:
+@compiled_part
+def workspace_of(data: FitData, most: int) -> Workspace:
+    """Room for the largest of the islands."""
+    largest = 0
+    for row in range(len(data.step)):
+        largest = max(largest, data.offsets[row + 1] - data.offsets[row])
+    return workspace(largest, most)
+
+
+@compiled_part
+def set_bounds(data: FitData, row: int, narrow: float, wide: float, bounds: Bounds) -> None:
     """Components stay on their island, between a bit less than the beam and the island's size."""
     left, right, bottom, top = data.box[row]
     brightest = 3.0
     for k in range(data.peak_offsets[row], data.peak_offsets[row + 1]):
         brightest = max(brightest, data.peaks[k, 0])
     size = max(right - left, top - bottom, 3.0 * wide)
-    low, high, step = np.empty(6), np.empty(6), np.empty(6)
+    low, high, step = bounds
     low[0], high[0], step[0] = math.log(0.1), math.log(3.0 * brightest), 1.5
     low[1], high[1], step[1] = left - 1.0, right + 1.0, wide
     low[2], high[2], step[2] = bottom - 1.0, top + 1.0, wide
     low[3], high[3], step[3] = math.log(0.6 * narrow), math.log(size), 0.5
     low[4], high[4], step[4] = -size, size, 0.5 * wide
     low[5], high[5], step[5] = low[3], high[3], 0.5
-    return Bounds(low, high, step)
 
 
-@compiled
+@compiled_part
 def at_bounds(model: Model, bounds: Bounds) -> bool:
     """Whether a fitted parameter lies at a limit."""
     for k in range(len(model.free)):
@@ -116,7 +124,7 @@ def at_bounds(model: Model, bounds: Bounds) -> bool:
     return False
 
 
-@compiled
+@compiled_part
 def store(fit: Fit, row: int, slot: int, columns: FitColumns) -> None:
     """Write a fit to its island's row and slots, brightest component first."""
     model = fit.model
@@ -138,6 +146,8 @@ def store(fit: Fit, row: int, slot: int, columns: FitColumns) -> None:
 @compiled
 def search_batch(data: FitData, search: Search, narrow: float, wide: float, columns: FitColumns) -> None:
     """Find the components of each island; ``narrow`` and ``wide`` are the beam's standard deviations in pixels."""
+    work = workspace_of(data, search.most)
+    bounds = Bounds(np.empty(SHAPE_PARAMETERS), np.empty(SHAPE_PARAMETERS), np.empty(SHAPE_PARAMETERS))
     for row in range(len(data.step)):
         correlated = max(1.0, search.correlated / data.step[row] ** 2)
         own = Search(
@@ -151,9 +161,9 @@ def search_batch(data: FitData, search: Search, narrow: float, wide: float, colu
             search.iterations,
             search.beam,
         )
-        bounds = bounds_of(data, row, narrow, wide)
+        set_bounds(data, row, narrow, wide, bounds)
         inside = data.inside[data.offsets[row] : data.offsets[row + 1]]
-        fit = searched(pixels_of(data, row), inside, start_of(data, row, own), bounds, own)
+        fit = searched(pixels_of(data, row), inside, start_of(data, row, own), bounds, own, work)
         ended = AT_LIMIT if fit.ended <= STOPPED and at_bounds(fit.model, bounds) else fit.ended
         store(Fit(fit.model, fit.squares, ended, fit.criterion), row, row * search.most, columns)
 
@@ -161,6 +171,7 @@ def search_batch(data: FitData, search: Search, narrow: float, wide: float, colu
 @compiled
 def error_batch(data: FitData, beam: FloatArray, table: FloatArray, most: int, columns: FitColumns) -> None:
     """Fill in the error covariances of all components; see `fit_errors` for ``table``, `Search` for ``beam``."""
+    work, correlation = workspace_of(data, most), widened(table, data.x, data.offsets)
     for row in range(len(data.step)):
         slot = row * most
         count = columns.found[row]
@@ -170,5 +181,10 @@ def error_batch(data: FitData, beam: FloatArray, table: FloatArray, most: int, c
             columns.plane[row, : 3 if data.plane[row] else 0],
         )
         pixels = pixels_of(data, row)
-        emphasis = np.ones(len(pixels.x)) if data.plane[row] else profile_emphasis(pixels, model, beam)
-        error_blocks(pixels, emphasis, model, table, columns.errors[slot : slot + count])
+        blocks = columns.errors[slot : slot + count]
+        if data.plane[row]:
+            for i in range(len(pixels.x)):
+                work.emphasis[i] = 1.0
+        else:
+            pixels = profile_emphasis(pixels, model, beam, work)
+        error_blocks(pixels, model, correlation, blocks, work)

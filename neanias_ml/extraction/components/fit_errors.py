@@ -12,18 +12,17 @@ import math
 
 import numpy as np
 
-from neanias_ml.extraction.components.fit_kernels import (
+from neanias_ml.extraction.components.compilation import compiled, compiled_part
+from neanias_ml.extraction.components.fit_kernels import Workspace, dot, evaluate, normal_equations
+from neanias_ml.extraction.components.fit_model import (
+    FIXED_PARAMETERS,
+    SHAPE_PARAMETERS,
     FloatArray,
+    IntArray,
     Model,
     Pixels,
-    compiled,
-    factorise,
-    first_columns,
-    model_row,
-    parameter_count,
-    substituted,
-    workspace,
 )
+from neanias_ml.extraction.components.least_squares import factorise, solve
 
 REACH = 3.5
 """Standard deviations of the correlation beyond which it counts as none (0.2 per cent)."""
@@ -42,79 +41,98 @@ def correlation_table(beam_covariance: FloatArray) -> FloatArray:
 
 
 @compiled
-def jacobian_of(pixels: Pixels, model: Model) -> FloatArray:
-    """(n, p) derivatives of the model by its parameters, weighted."""
-    count = parameter_count(model)
-    work = workspace(model)
-    jacobian = np.zeros((len(pixels.x), count))
-    for i in range(len(pixels.x)):
-        model_row(model, work, pixels.x[i], pixels.y[i])
+def widened(table: FloatArray, x: FloatArray, offsets: IntArray) -> FloatArray:
+    """The lower half of a `correlation_table`, (r + 1, 2 w + 1), with zeros out to the width w of the widest island.
+
+    In such a table the offsets of any two pixels of an island have their place, and the difference of the pixels'
+    places in a grid of the same width leads to it.
+    """
+    reach, width = len(table) // 2, len(table) // 2
+    for row in range(len(offsets) - 1):
+        left, right = x[offsets[row]], x[offsets[row]]
+        for i in range(offsets[row], offsets[row + 1]):
+            left, right = min(left, x[i]), max(right, x[i])
+        width = max(width, int(right - left))
+    wide = np.zeros((reach + 1, 2 * width + 1))
+    for dy in range(reach + 1):
+        for dx in range(-reach, reach + 1):
+            wide[dy, width + dx] = table[reach + dy, reach + dx]
+    return wide
+
+
+@compiled_part
+def correlated_product(
+    pixels: Pixels, columns: FloatArray, count: int, table: FloatArray, product: FloatArray
+) -> None:
+    """Fill G^T C G (p, p) of ``count`` columns G, one after another, with the correlation C of `widened`.
+
+    Pixels must come row by row: those before a pixel are correlated with it from some pixel on.
+    """
+    flat, reach, middle = table.ravel(), len(table) - 1, table.shape[1] // 2
+    total = len(pixels.x)
+    place, correlation = np.empty(total, dtype=np.int64), np.empty(total)
+    for i in range(total):
+        place[i] = int(pixels.y[i]) * table.shape[1] + int(pixels.x[i])
+    before = np.zeros(count * total)
+    first = 0
+    for i in range(total):
+        while pixels.y[i] - pixels.y[first] > reach:
+            first += 1
+        offset = place[i] + middle
+        for j in range(first, i):
+            correlation[j] = flat[offset - place[j]]
         for a in range(count):
-            jacobian[i, a] = work.row[a] * pixels.weight[i]
-    return jacobian
+            before[a * total + i] = dot(correlation[first:i], columns[a * total + first : a * total + i])
+    for a in range(count):
+        for b in range(count):
+            product[a, b] = dot(columns[a * total : (a + 1) * total], before[b * total : (b + 1) * total])
+    for a in range(count):
+        for b in range(a + 1):
+            own = dot(columns[a * total : (a + 1) * total], columns[b * total : (b + 1) * total])
+            product[a, b] = product[b, a] = own + product[a, b] + product[b, a]
 
 
-@compiled
-def correlated_product(pixels: Pixels, jacobian: FloatArray, table: FloatArray) -> FloatArray:
-    """C J (n, p), with the correlation taken from its table; pixels must come row by row."""
-    reach = len(table) // 2
-    product = jacobian.copy()
-    count = jacobian.shape[1]
-    for i in range(len(pixels.x)):
-        for j in range(i - 1, -1, -1):
-            dx, dy = int(pixels.x[i] - pixels.x[j]), int(pixels.y[i] - pixels.y[j])
-            if dy > reach:
-                break
-            if abs(dx) > reach:
-                continue
-            correlation = table[dy + reach, dx + reach]
-            for a in range(count):
-                product[i, a] += correlation * jacobian[j, a]
-                product[j, a] += correlation * jacobian[i, a]
-    return product
-
-
-@compiled
-def inner_product(left: FloatArray, right: FloatArray) -> FloatArray:
-    """(p, q) left^T right of (n, p) and (n, q)."""
-    product = np.zeros((left.shape[1], right.shape[1]))
-    for i in range(len(left)):
-        for a in range(left.shape[1]):
+@compiled_part
+def matrix_product(left: FloatArray, right: FloatArray) -> FloatArray:
+    """(p, q) product of small matrices; the library's takes longer to be called."""
+    product = np.zeros((left.shape[0], right.shape[1]))
+    for a in range(left.shape[0]):
+        for c in range(left.shape[1]):
             for b in range(right.shape[1]):
-                product[a, b] += left[i, a] * right[i, b]
+                product[a, b] += left[a, c] * right[c, b]
     return product
 
 
 @compiled
-def error_blocks(pixels: Pixels, emphasis: FloatArray, model: Model, table: FloatArray, blocks: FloatArray) -> None:
+def error_blocks(pixels: Pixels, model: Model, table: FloatArray, blocks: FloatArray, work: Workspace) -> None:
     """Fill (K, 6, 6) with the error covariance of each component's parameters; 0 for those that were not fitted.
 
-    ``emphasis`` (n,) is the factor on the statistical weight of the pixels in the fit, ``table`` the correlation of the
-    noise. The first element is NaN where the parameters are not determined.
+    ``pixels`` have the weights of the fit, of which ``work.emphasis`` is the part that does not come from the noise
+    (see `profile_emphasis`); ``table`` is the correlation of the noise (see `widened`). The first element is NaN where
+    the parameters are not determined.
     """
-    count = parameter_count(model)
-    jacobian = jacobian_of(pixels, model)
-    weighted = jacobian.copy()
-    for i in range(len(emphasis)):
-        for a in range(count):
-            weighted[i, a] *= emphasis[i]
-    hessian, factor = inner_product(weighted, jacobian), np.zeros((count, count))
-    if not factorise(hessian, 1e-12, factor):
+    evaluate(pixels, model, work)
+    count = normal_equations(pixels, model, work)
+    if not factorise(work.hessian, count, 1e-12, work.factor):
         for k in range(len(blocks)):
             blocks[k, 0, 0] = math.nan
         return
     inverse, unit = np.zeros((count, count)), np.zeros(count)
     for a in range(count):
         unit[a] = 1.0
-        column = substituted(factor, unit)
-        for b in range(count):
-            inverse[a, b] = column[b]
+        solve(work.factor, unit, count, inverse[a])
         unit[a] = 0.0
-    inner = inner_product(weighted, correlated_product(pixels, weighted, table))
-    covariance = inner_product(inverse, inner_product(inner, inverse))
-    columns = first_columns(model)
+    total = len(pixels.x)
+    for a in range(count):
+        for i in range(total):
+            work.jacobian[a * total + i] *= work.emphasis[i]
+    inner = np.empty((count, count))
+    correlated_product(pixels, work.jacobian, count, table, inner)
+    covariance = matrix_product(inverse, matrix_product(inner, inverse))
+    at = 0
     for k in range(len(model.free)):
-        at = columns[k]
-        for a in range(columns[k + 1] - at):
-            for b in range(columns[k + 1] - at):
+        own = SHAPE_PARAMETERS if model.free[k] else FIXED_PARAMETERS
+        for a in range(own):
+            for b in range(own):
                 blocks[k, a, b] = covariance[at + a, at + b]
+        at += own

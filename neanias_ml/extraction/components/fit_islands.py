@@ -14,7 +14,7 @@ from neanias_ml.extraction.components.fit_assembly import assembled
 from neanias_ml.extraction.components.fit_batch import FitColumns, error_batch, search_batch
 from neanias_ml.extraction.components.fit_config import FitConfig
 from neanias_ml.extraction.components.fit_errors import correlation_table
-from neanias_ml.extraction.components.fit_kernels import SHAPE_PARAMETERS
+from neanias_ml.extraction.components.fit_model import SHAPE_PARAMETERS
 from neanias_ml.extraction.components.fit_preparation import lattice_step, prepare
 from neanias_ml.extraction.components.fit_results import FittedComponents, StartPeaks
 from neanias_ml.extraction.islands.pixels import IslandPixels
@@ -76,8 +76,9 @@ def fit_islands(
     beam = _Beam.of(beam_covariance, point, config)
 
     def fit(rows: NDArray[np.int64]) -> FittedComponents:
+        own = pixels.select(rows)
         part = prepare(
-            pixels.select(rows),
+            own,
             config=config,
             seed=seed,
             starts=given.select(rows),
@@ -87,7 +88,7 @@ def fit_islands(
         columns = _blank_columns(len(rows), config.max_components)
         search_batch(part.data, beam.search, beam.narrow, beam.wide, columns)
         error_batch(part.data, beam.search.beam, beam.correlation, config.max_components, columns)
-        return assembled(part, columns, pixels=pixels.select(rows), rows=rows, beam_covariance=beam.covariance)
+        return assembled(part, columns, pixels=own, rows=rows, beam_covariance=beam.covariance)
 
     batches = _batches(pixels.offsets)
     if workers > 1 and len(batches) > 1:

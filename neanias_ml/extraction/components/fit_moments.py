@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.extraction.components.fit_kernels import starting_parameters
+from neanias_ml.extraction.components.fit_model import starting_parameters
 from neanias_ml.extraction.islands.pixels import IslandPixels
 
 FloatArray = NDArray[np.float64]

@@ -94,8 +94,11 @@ def _on_lattice(pixels: IslandPixels, steps: IntArray) -> tuple[IntArray, IntArr
     The lattice is the map's, so that it does not depend on where an island's box or a tile begins.
     """
     island = pixels.island
-    spacing = steps[island]
-    keep = (pixels.x % spacing == 0) & (pixels.y % spacing == 0)
+    usual = int(steps.min(initial=np.iinfo(np.int32).max))  # division by one number is the faster one
+    keep = (pixels.x // usual * usual == pixels.x) & (pixels.y // usual * usual == pixels.y)
+    wider = np.flatnonzero(np.repeat(steps > usual, pixels.counts))
+    spacing = steps[island[wider]]
+    keep[wider] = (pixels.x[wider] % spacing == 0) & (pixels.y[wider] % spacing == 0)
     few = np.bincount(island[keep], minlength=len(pixels)) < LEAST_PIXELS
     keep |= few[island]
     counts = np.bincount(island[keep], minlength=len(pixels))

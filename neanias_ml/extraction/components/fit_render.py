@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.extraction.components.fit_kernels import FloatArray, compiled
+from neanias_ml.extraction.components.compilation import compiled
+from neanias_ml.extraction.components.fit_model import FloatArray
 from neanias_ml.maps import Window
 
 CUT_SIGMA = 6.0

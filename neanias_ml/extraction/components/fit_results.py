@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.columns import Columns
-from neanias_ml.extraction.components.fit_kernels import covariance_of
+from neanias_ml.extraction.components.fit_model import covariance_of
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
