@@ -191,6 +191,7 @@ class SourceFinder:
             negatives=negatives.table,
             noise=noise_model,
             merge_threshold=self.config.merge_threshold,
+            workers=self.workers,
         )
         counts = np.bincount(parts.fitted.island_row, minlength=len(islands))
         islands = islands.replace(n_components=counts, p_spurious=evidence.p_spurious)
@@ -204,8 +205,8 @@ class SourceFinder:
             nested=nested,
             diffuse=Islands.none(radio_map.shape),
             negatives=negatives,
-            shapes=shape_table(pixels, beam_fwhm=radio_map.beam_fwhm),
-            sky_shapes=sky_shapes(pixels, radio_map=radio_map),
+            shapes=shape_table(pixels, beam_fwhm=radio_map.beam_fwhm, workers=self.workers),
+            sky_shapes=sky_shapes(pixels, radio_map=radio_map, workers=self.workers),
             evidence=evidence,
         )
 

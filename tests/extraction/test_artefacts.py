@@ -9,6 +9,7 @@ from neanias_ml.columns import Columns
 from neanias_ml.errors import ModelError, UsageError
 from neanias_ml.evaluation.calibration import brier_score, expected_calibration_error
 from neanias_ml.extraction.artefacts import samples as artefact_samples
+from neanias_ml.extraction.artefacts import summaries as artefact_summaries
 from neanias_ml.extraction.artefacts.evidence import artefact_evidence
 from neanias_ml.extraction.artefacts.model import TERMS, ArtefactModel, model_terms, shipped_model
 from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap, ellipses_of_covariances
@@ -240,10 +241,15 @@ def test_windows_are_bounded_and_batches_do_not_matter(monkeypatch):
 
     lazy = RadioMap(radio_map.shape, read, radio_map.beam, radio_map.pixel_scale, radio_map.sky)
     whole = artefact_evidence(lazy, islands=islands, negatives=islands.select([]), noise=noise)
-    assert 1 <= len(windows) <= 4 and all(max(window.shape) <= artefact_samples.TILE for window in windows)
-    monkeypatch.setattr(artefact_samples, "BATCH", 7)
-    batched = artefact_evidence(lazy, islands=islands, negatives=islands.select([]), noise=noise)
-    np.testing.assert_array_equal(whole.p_spurious, batched.p_spurious)
+    assert len(windows) == 1
+    windows.clear()
+    monkeypatch.setattr(artefact_samples, "BAND_PIXELS", 100 * 1300)
+    monkeypatch.setattr(artefact_summaries, "BATCH", 7)
+    monkeypatch.setattr(artefact_summaries, "PIECE", 3)
+    batched = artefact_evidence(lazy, islands=islands, negatives=islands.select([]), noise=noise, workers=2)
+    assert windows and all(window.shape == (100, 1300) for window in windows)
+    for name in ("p_spurious", "echo_evidence", "ring_snr", "skewness"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(batched, name))
 
 
 def test_blank_pixels_edges_and_empty_tables():

@@ -6,7 +6,7 @@ from scipy import ndimage
 from skimage.measure import find_contours
 
 from neanias_ml.extraction.islands.pixels import IslandPixels
-from neanias_ml.extraction.shapes.contours import mask_outline, outline, signed_area
+from neanias_ml.extraction.shapes.contours import _trace_in_list, boundary_chain, mask_outline, outline, signed_area
 
 
 def island(mask, *, y0=0, x0=0):
@@ -51,6 +51,14 @@ def test_holes_are_filled_and_corners_connect():
     assert signed_area(outline(island(ring))) == pytest.approx(48.5)
     diagonal = outline(island(np.eye(4, dtype=bool)))
     assert np.ptp(diagonal, axis=0) == pytest.approx([4.0, 4.0])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_boundaries_do_not_depend_on_the_way_they_are_traced(seed):
+    pixels = island(random_region(seed, size=40), y0=30, x0=-8)
+    chain = np.empty(4 * len(pixels.x), dtype=np.int8)
+    length = _trace_in_list(pixels.y, pixels.x, chain)
+    np.testing.assert_array_equal(boundary_chain(pixels.y, pixels.x), chain[:length])
 
 
 def test_margin_pixels_do_not_count():

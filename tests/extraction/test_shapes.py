@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from skimage.measure import moments_central, moments_hu, moments_normalized, per
 from neanias_ml.errors import UsageError
 from neanias_ml.extraction.islands.pixels import IslandPixels
 from neanias_ml.extraction.shapes.measure import shape_table, sky_shapes
+from neanias_ml.extraction.shapes.medians import median_of
 from neanias_ml.extraction.shapes.moments import ZERNIKE_ORDERS
 from tests.conftest import PIXEL_ARCSEC, gaussian, make_map, make_wcs
 
@@ -197,6 +200,56 @@ def test_islands_do_not_depend_on_their_company():
     for row, single in enumerate(pixels):
         alone = shape_table(single, beam_fwhm=BEAM)
         assert alone.major[0] == whole.major[row] and alone.zernike_4_2[0] == whole.zernike_4_2[row]
+
+
+def test_threads_do_not_matter(field):
+    table, _, pixels = field
+    empty = pixels.select(np.empty(0, np.int64)).offsets
+    some = IslandPixels(
+        np.concatenate([pixels.offsets[:4], pixels.offsets[3:], pixels.offsets[-1:]]),  # with islands without pixels
+        pixels.y, pixels.x, pixels.flux, pixels.noise, pixels.inside,
+    )  # fmt: skip
+    radio_map = make_map(np.zeros((260, 260), np.float32))
+    for workers in (2, 5, 1000):
+        for measured in (
+            [shape_table(pixels, beam_fwhm=BEAM, workers=workers), table],
+            [shape_table(some, beam_fwhm=BEAM, workers=workers), shape_table(some, beam_fwhm=BEAM)],
+            [sky_shapes(some, radio_map=radio_map, workers=workers), sky_shapes(some, radio_map=radio_map)],
+        ):
+            for name in measured[0].__dataclass_fields__:
+                np.testing.assert_array_equal(*(getattr(one, name) for one in measured))
+    assert len(shape_table(IslandPixels(empty, *([pixels.y[:0]] * 5)), beam_fwhm=BEAM, workers=3)) == 0
+
+
+def test_zernike_moments_by_definition(field):
+    """Sums over the pixels of the polynomials themselves, with angles as seen, rows downwards."""
+    table, _, pixels = field
+    for row, one in enumerate(pixels):
+        weight = np.maximum(one.flux.astype(float), 0.0)
+        weight /= weight.sum()
+        x, y = one.x - weight @ one.x, one.y - weight @ one.y
+        rho, theta = np.hypot(x, y), np.arctan2(-y, x)
+        rho /= rho.max() + 0.5
+        for n, m in ZERNIKE_ORDERS:
+            radial = sum(
+                (-1) ** k
+                * math.factorial(n - k)
+                / (math.factorial(k) * math.factorial((n + m) // 2 - k) * math.factorial((n - m) // 2 - k))
+                * rho ** (n - 2 * k)
+                for k in range((n - m) // 2 + 1)
+            )
+            expected = (n + 1) / np.pi * np.abs(np.sum(weight * radial * np.exp(-1j * m * theta)))
+            assert getattr(table, f"zernike_{n}_{m}")[row] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_medians_of_any_values(dtype):
+    rng = np.random.default_rng(8)
+    for size in (1, 2, 3, 8, 9, 100, 501):
+        rising = np.arange(size)
+        for given_values in (rng.normal(size=size), rng.integers(0, 4, size), np.ones(size), rising, -rising):
+            values = given_values.astype(dtype)
+            assert median_of(values.copy()) == pytest.approx(np.median(values), rel=1e-6, abs=1e-30)
 
 
 def test_empty_tables_and_empty_islands():

@@ -31,6 +31,7 @@ def artefact_evidence(
     noise: NoiseLike,
     merge_threshold: float = 2.6,
     model: ArtefactModel | None = None,
+    workers: int = 1,
 ) -> ArtefactEvidence:
     """Weigh for N islands whether they are sources or sidelobes of bright neighbours.
 
@@ -44,7 +45,7 @@ def artefact_evidence(
     Parameters
     ----------
     radio_map
-        The map; windows of 1024 x 1024 pixels are read where islands need them.
+        The map; bands of some million pixels are read where islands need them.
     islands
         Islands of the map.
     negatives
@@ -55,6 +56,8 @@ def artefact_evidence(
         Signal to noise down to which the islands reach.
     model
         Calibrated weights; those that come with the package by default.
+    workers
+        Threads; the result does not depend on them.
 
     Raises
     ------
@@ -64,7 +67,12 @@ def artefact_evidence(
     if not merge_threshold > 0:
         raise UsageError("Thresholds", f"merge_threshold must be positive, not {merge_threshold}")
     features = artefact_features(
-        radio_map, islands=islands, negatives=negatives, noise=noise, merge_threshold=merge_threshold
+        radio_map,
+        islands=islands,
+        negatives=negatives,
+        noise=noise,
+        merge_threshold=merge_threshold,
+        workers=workers,
     )
     columns = {field.name: getattr(features, field.name) for field in dataclasses.fields(features)}
     return ArtefactEvidence(**columns, p_spurious=(model or shipped_model()).probability(features))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.columns import Columns
+from neanias_ml.extraction.artefacts.far_noise import quantile_around
 from neanias_ml.extraction.artefacts.geometry import (
     SURROUNDINGS,
     company_on_rays_and_rings,
@@ -17,8 +18,8 @@ from neanias_ml.extraction.artefacts.geometry import (
     echo_positions,
     find_culprits,
 )
-from neanias_ml.extraction.artefacts.samples import SAMPLE_COLUMNS, Sites, sample_statistics
-from neanias_ml.extraction.noise.mesh_kernels import neighbourhood_quantile
+from neanias_ml.extraction.artefacts.samples import Sites
+from neanias_ml.extraction.artefacts.summaries import SAMPLE_COLUMNS, sample_statistics
 from neanias_ml.extraction.tables import IslandTable
 from neanias_ml.maps import RadioMap, Window
 
@@ -87,7 +88,13 @@ class ArtefactFeatures(Columns):
 
 
 def artefact_features(
-    radio_map: RadioMap, *, islands: IslandTable, negatives: IslandTable, noise: NoiseLike, merge_threshold: float
+    radio_map: RadioMap,
+    *,
+    islands: IslandTable,
+    negatives: IslandTable,
+    noise: NoiseLike,
+    merge_threshold: float,
+    workers: int = 1,
 ) -> ArtefactFeatures:
     """Measure the features of N islands; see `neanias_ml.extraction.artefacts.evidence.artefact_evidence`."""
     beam = radio_map.beam_fwhm
@@ -101,7 +108,12 @@ def artefact_features(
     sites = _sites(x, y, beam, culprit, echo_positions(x / beam, y / beam, peak, far_snr, culprit))
     background = _backgrounds(nodes, sites, islands.local_background)
     sampled = sample_statistics(
-        radio_map, sites, size=islands.major.astype(np.float64), background=background, far_noise=far_noise
+        radio_map,
+        sites,
+        size=islands.major.astype(np.float64),
+        background=background,
+        far_noise=far_noise,
+        workers=workers,
     )
     found = dict(zip(SAMPLE_COLUMNS, sampled.T, strict=True))
     density = len(islands) / max(math.prod(radio_map.shape) / beam**2, 1.0)
@@ -148,7 +160,7 @@ class _NoiseNodes:
         rows = [noise.evaluate(Window(row, row + 1, 0, nx)) for row in range(min(step // 2, ny - 1), ny, step)]
         columns = slice(min(step // 2, nx - 1), None, step)
         background, level = (np.stack([row[kind][0, columns] for row in rows]).astype(np.float64) for kind in (0, 1))
-        far_noise = neighbourhood_quantile(level, FAR_NODES // 2, 0.25)
+        far_noise = quantile_around(level, half=FAR_NODES // 2, share=0.25)
         return cls(background, far_noise, step)
 
     def at(self, grid: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:

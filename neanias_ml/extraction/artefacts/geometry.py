@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from neanias_ml.extraction.artefacts.cells import Cells, cells_near, sort_into_cells
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -29,6 +31,8 @@ ECHO_RATIO = 0.2
 """Such a source has at least this part of the culprit's flux."""
 _LANE = 1.0
 """Half-width of a ray or ring, beam widths."""
+_CULPRIT_CELL, _COMPANY_CELL = 200.0, 20.0
+"""Sides in beam widths of the cells in which sources and islands are looked up."""
 
 
 @njit(cache=True, nogil=True)
@@ -36,6 +40,8 @@ def find_culprits(
     x: FloatArray, y: FloatArray, peak: FloatArray, snr: FloatArray
 ) -> IntArray:  # pragma: no cover (compiled)
     """Row of the source whose sidelobes are the most likely cause of each island, or -1, (N,).
+
+    Of sources of equal strength at an island it is the first one along x.
 
     Parameters
     ----------
@@ -46,24 +52,58 @@ def find_culprits(
     snr
         (N,) peak flux over the noise away from bright sources.
     """
-    order = np.argsort(x, kind="mergesort")
-    bright = order[snr[order] >= CULPRIT_SNR]
-    bright_x = x[bright]
+    order = np.argsort(-peak, kind="mergesort")
+    cells = sort_into_cells(x, y, order[snr[order] >= CULPRIT_SNR], _CULPRIT_CELL)
+    _, _, (x0, y0, side), (down, across) = cells
     culprit = np.full(len(x), -1, dtype=np.int64)
     for row in range(len(x)):
+        top, bottom = cells_near(y[row], CULPRIT_REACH, y0, side, down)
+        left, right = cells_near(x[row], CULPRIT_REACH, x0, side, across)
+        j, i = int((y[row] - y0) / side), int((x[row] - x0) / side)
         best = 0.0
-        low = np.searchsorted(bright_x, x[row] - CULPRIT_REACH)
-        for place in range(low, len(bright)):
-            other = bright[place]
-            if bright_x[place] > x[row] + CULPRIT_REACH:
-                break
-            distance = math.hypot(x[other] - x[row], y[other] - y[row])
-            if peak[other] < CULPRIT_RATIO * peak[row] or distance > CULPRIT_REACH:
-                continue
-            strength = peak[other] / (1.0 + distance / SIDELOBE_DECAY)
-            if strength > best:
-                best, culprit[row] = strength, other
+        if top <= j < bottom and left <= i < right:  # whatever is near is strong and spares a look at the rest
+            best, culprit[row] = _strongest_of_cell(x, y, peak, cells, j, i, row, best, culprit[row])
+        for cell_row in range(top, bottom):
+            for cell_column in range(left, right):
+                if cell_row != j or cell_column != i:
+                    best, culprit[row] = _strongest_of_cell(
+                        x, y, peak, cells, cell_row, cell_column, row, best, culprit[row]
+                    )
     return culprit
+
+
+@njit(cache=True, nogil=True)
+def _strongest_of_cell(
+    x: FloatArray,
+    y: FloatArray,
+    peak: FloatArray,
+    cells: Cells,
+    cell_row: int,
+    cell_column: int,
+    row: int,
+    best: float,
+    culprit: int,
+) -> tuple[float, int]:  # pragma: no cover (compiled)
+    """The strongest sidelobes at an island so far and their source, with the sources of one more cell in the running.
+
+    They come by falling peak: once one would not do even at the cell's nearest point, none that follows will.
+    """
+    order, offsets, (x0, y0, side), (_, across) = cells
+    left, top = x0 + side * cell_column, y0 + side * cell_row
+    dx, dy = max(left - x[row], x[row] - left - side, 0.0), max(top - y[row], y[row] - top - side, 0.0)
+    weakening = 0.999 * (1.0 + math.sqrt(dx * dx + dy * dy) / SIDELOBE_DECAY)  # a margin for rounding
+    cell = cell_row * across + cell_column
+    for place in range(offsets[cell], offsets[cell + 1]):
+        other = order[place]
+        if peak[other] < CULPRIT_RATIO * peak[row] or peak[other] < best * weakening:
+            break
+        distance = math.hypot(x[other] - x[row], y[other] - y[row])
+        strength = peak[other] / (1.0 + distance / SIDELOBE_DECAY)
+        if distance > CULPRIT_REACH or strength < best:
+            continue
+        if strength > best or culprit < 0 or (x[other], other) < (x[culprit], culprit):
+            best, culprit = strength, other
+    return best, culprit
 
 
 @njit(cache=True, nogil=True)
@@ -113,8 +153,7 @@ def company_on_rays_and_rings(
     Given as ln((1 + found) / (1 + expected)) for islands strewn at ``density`` per square beam width; 0 without
     culprit. The ray goes through the culprit and on at its other side.
     """
-    order = np.argsort(x, kind="mergesort")
-    sorted_x = x[order]
+    order, offsets, (x0, y0, side), (down, across) = sort_into_cells(x, y, np.arange(len(x)), _COMPANY_CELL)
     result = np.zeros((len(x), 2))
     for row in range(len(x)):
         source = culprit[row]
@@ -125,19 +164,18 @@ def company_on_rays_and_rings(
         if distance == 0.0 or distance > COMPANY_REACH:
             continue
         on_ray, on_ring = 0, 0
-        for place in range(np.searchsorted(sorted_x, x[source] - COMPANY_REACH), len(x)):
-            other = order[place]
-            ex, ey = x[other] - x[source], y[other] - y[source]
-            if ex > COMPANY_REACH:
-                break
-            radius = math.hypot(ex, ey)
-            is_weak = CULPRIT_RATIO * peak[other] <= peak[source]  # so never the culprit itself
-            if other == row or radius > COMPANY_REACH or not is_weak:
-                continue
-            if abs(ex * dy - ey * dx) < _LANE * distance:
-                on_ray += 1
-            if abs(radius - distance) < _LANE:
-                on_ring += 1
+        top, bottom = cells_near(y[source], COMPANY_REACH, y0, side, down)
+        left, right = cells_near(x[source], COMPANY_REACH, x0, side, across)
+        for cell_row in range(top, bottom):
+            first, last = offsets[cell_row * across + left], offsets[cell_row * across + right]
+            for other in order[first:last]:
+                ex, ey = x[other] - x[source], y[other] - y[source]
+                radius = math.sqrt(ex * ex + ey * ey)
+                is_weak = CULPRIT_RATIO * peak[other] <= peak[source]  # so never the culprit itself
+                if other == row or radius > COMPANY_REACH or not is_weak:
+                    continue
+                on_ray += abs(ex * dy - ey * dx) < _LANE * distance
+                on_ring += abs(radius - distance) < _LANE
         result[row, 0] = math.log((1.0 + on_ray) / (1.0 + 4.0 * _LANE * COMPANY_REACH * density))
         result[row, 1] = math.log((1.0 + on_ring) / (1.0 + 4.0 * math.pi * distance * _LANE * density))
     return result
@@ -148,14 +186,16 @@ def count_around(
     x: FloatArray, y: FloatArray, other_x: FloatArray, other_y: FloatArray
 ) -> FloatArray:  # pragma: no cover (compiled)
     """Number of positions ``other`` within `SURROUNDINGS` of each of N positions, all in beam widths, (N,)."""
-    order = np.argsort(other_x, kind="mergesort")
-    sorted_x = other_x[order]
+    cells = sort_into_cells(other_x, other_y, np.arange(len(other_x)), _COMPANY_CELL)
+    order, offsets, (x0, y0, side), (down, across) = cells
     result = np.zeros(len(x))
     for row in range(len(x)):
-        for place in range(np.searchsorted(sorted_x, x[row] - SURROUNDINGS), len(sorted_x)):
-            if sorted_x[place] > x[row] + SURROUNDINGS:
-                break
-            dx, dy = sorted_x[place] - x[row], other_y[order[place]] - y[row]
-            if dx * dx + dy * dy <= SURROUNDINGS**2:
-                result[row] += 1.0
+        top, bottom = cells_near(y[row], SURROUNDINGS, y0, side, down)
+        left, right = cells_near(x[row], SURROUNDINGS, x0, side, across)
+        for cell_row in range(top, bottom):
+            if left < right:
+                first, last = offsets[cell_row * across + left], offsets[cell_row * across + right]
+                for other in order[first:last]:
+                    dx, dy = other_x[other] - x[row], other_y[other] - y[row]
+                    result[row] += dx * dx + dy * dy <= SURROUNDINGS**2
     return result

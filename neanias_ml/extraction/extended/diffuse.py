@@ -12,7 +12,7 @@ from neanias_ml.extraction.bands import Band
 from neanias_ml.extraction.components.model_map import GaussianModel
 from neanias_ml.extraction.extended.config import ExtendedConfig
 from neanias_ml.extraction.extended.search import find_extended
-from neanias_ml.extraction.islands.gather import GatheredIslands, region_boxes
+from neanias_ml.extraction.islands.gather import GatheredIslands
 from neanias_ml.extraction.islands.measure import integrated_flux_error, measure_islands
 from neanias_ml.extraction.islands.pixels import IslandPixels
 from neanias_ml.extraction.islands.runs import Runs
@@ -87,7 +87,7 @@ def _is_new(runs: Runs, islands: Islands) -> NDArray[np.bool_]:
     """Regions that extended islands of the map do not hold already."""
     known = islands.table.kind == "extended"
     size, held = runs.region_pixels, np.zeros(runs.count)
-    for region, box in enumerate(region_boxes(runs)):
+    for region, box in enumerate(runs.region_boxes):
         window = Window(int(box[0]), int(box[1]), int(box[2]), int(box[3]))
         labels = islands.labels_in(window)[runs.only(region).paint(window) > 0]
         held[region] = np.count_nonzero(known[labels[labels > 0] - 1])
@@ -105,7 +105,7 @@ def _with_regions(
 ) -> Extraction:
     """Measure the regions, number them after the islands, and make them parents of what they hold."""
     islands, nested = extraction.islands.table, extraction.nested
-    boxes = region_boxes(runs)
+    boxes = runs.region_boxes
     noise = extraction.noise
     if isinstance(noise, MeshNoise):  # emission that was not known of has raised the background under itself
         known = Runs.together([extraction.islands.runs, runs])

@@ -128,6 +128,7 @@ def _laplacian_of_core(smoothed: Image, response: Image, factor: float) -> None:
             target[j] = scale * (np.float32(4.0) * line[j] - sides)
 
 
+@njit(cache=True, nogil=True)
 def scale_space(
     image: Image, kernels: tuple[Image, NDArray[np.int64]], halo: int, factors: FloatArray
 ) -> tuple[Image, Image]:
@@ -136,7 +137,7 @@ def scale_space(
     shape = (weights.shape[0], image.shape[0] - 2 * (halo - PAD), image.shape[1] - 2 * (halo - PAD))
     smoothed, response = np.empty(shape, np.float32), np.zeros(shape, np.float32)
     flat, line = image.ravel(), max(1, LINE_PIXELS // image.shape[1]) * image.shape[1]
-    columns, lines = np.zeros(line + 2 * int(radii.max()), np.float32), np.empty(line, np.float32)
+    columns, lines = np.zeros(line + 2 * radii.max(), np.float32), np.empty(line, np.float32)
     for k, radius in enumerate(radii):
         _smooth_core(flat, smoothed[k], weights[k, : radius + 1], halo - PAD, columns, lines)
         _laplacian_of_core(smoothed[k], response[k], factors[k])

@@ -72,12 +72,12 @@ def search_mother(
     own = np.flatnonzero(mother.inside)
     y, x = mother.y[own], mother.x[own]
     tree = ComponentTree.build(y, x, significance[own])
-    sets = sets_of_blobs(tree, y, x, blobs, beam=beam, merge_threshold=config.merge_threshold)
+    sets = sets_of_blobs(tree, y, x, blobs, beam_sigma=scales.beam_sigma, merge_threshold=config.merge_threshold)
     is_mother = _are_the_mother(tree, sets)
-    accepted = sets.select(_stand_out(tree, sets, beam, config) & ~is_mother)
+    accepted = sets.select(_stand_out(tree, sets, scales.beam_sigma, config) & ~is_mother)
     accepted = accepted.select(_distinct(tree, accepted))
     nested = _nested_sets(tree, accepted)
-    fwhm = FWHM_PER_SIGMA * float(np.linalg.det(beam)) ** 0.25
+    fwhm = FWHM_PER_SIGMA * scales.beam_sigma
     shoulders = blobs.select(
         _are_compact(blobs, config)
         & _are_apart(blobs, y[accepted.summit], x[accepted.summit], np.full(len(accepted), APART_BEAMS * fwhm))
@@ -124,9 +124,9 @@ def _are_apart(blobs: Blobs, y: Int32s, x: Int32s, radius: FloatArray) -> Mask:
     return greatest_around((blobs.y, blobs.x), (y, x), radius, np.ones(len(y))) == 0
 
 
-def _stand_out(tree: ComponentTree, sets: BlobSets, beam: FloatArray, config: NestedConfig) -> Mask:
+def _stand_out(tree: ComponentTree, sets: BlobSets, beam_sigma: float, config: NestedConfig) -> Mask:
     """Whether sets are prominent, bright against their surroundings, and large enough."""
-    beam_spread = float(np.sqrt(np.linalg.det(beam)))
+    beam_spread = beam_sigma**2
     # a set's rim lies about its radius from the peak: the noise there is still correlated with the peak's
     radius_squared = tree.size[sets.widest] / np.pi
     noise = np.sqrt(2.0 * (1.0 - np.exp(-radius_squared / (4.0 * beam_spread))))
@@ -198,12 +198,14 @@ def _with_footprints(
     config: NestedConfig,
 ) -> NestedInMother:
     """Add the blobs that are no peak of the image, as a source on a slope is, with the pixels a point source covers."""
+    if len(blobs) == 0:
+        return nested
     owner = np.full(len(y), -1, dtype=np.int64)
     for row in np.argsort(nested.level, kind="stable"):
         owner[nested.members[row]] = row
     contrast = blobs.excess_snr * scales.point_contrast
     sizes = 2.0 * np.log(np.maximum(contrast / config.merge_threshold, 2.0))
-    fewest = math.ceil(config.min_beam_fraction * 2.0 * np.pi * float(np.sqrt(np.linalg.det(beam))))
+    fewest = math.ceil(config.min_beam_fraction * 2.0 * np.pi * scales.beam_sigma**2)
     pixels, counts, owners = add_footprints((y, x), owner, (blobs.y, blobs.x, sizes), beam, fewest)
     rows = np.flatnonzero(counts)
     added = owners[rows]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from neanias_ml.extraction.noise.mesh_kernels import MAD_TO_SIGMA, select_rank
+from neanias_ml.extraction.noise.mesh_kernels import MAD_TO_SIGMA
+from neanias_ml.extraction.shapes.medians import median_of
 
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
@@ -45,19 +45,6 @@ def place_in_row(x: Int32s, low: int, high: int, column: int | np.int64) -> int:
         else:
             high = middle
     return low
-
-
-@njit(cache=True, nogil=True)
-def median_of(values: NDArray[Any]) -> float:
-    """Median of values, which are reordered."""
-    middle = values.size >> 1
-    median = select_rank(values, values.size, middle)
-    if values.size & 1 == 0:
-        below = values[0]
-        for i in range(1, middle):
-            below = max(below, values[i])
-        median = 0.5 * (below + median)
-    return median
 
 
 @njit(cache=True, nogil=True)

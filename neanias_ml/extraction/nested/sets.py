@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from neanias_ml.extraction.nested.blob_scales import Blobs
 from neanias_ml.extraction.nested.component_tree import ComponentTree
-from neanias_ml.extraction.nested.pedestal_kernels import first_pixels_of_rows, median_of, place_in_row
+from neanias_ml.extraction.nested.pedestal_kernels import first_pixels_of_rows, place_in_row
+from neanias_ml.extraction.shapes.medians import median_of
 
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
@@ -72,7 +73,7 @@ class BlobSets:
 
 
 def sets_of_blobs(
-    tree: ComponentTree, y: Int32s, x: Int32s, blobs: Blobs, *, beam: FloatArray, merge_threshold: float
+    tree: ComponentTree, y: Int32s, x: Int32s, blobs: Blobs, *, beam_sigma: float, merge_threshold: float
 ) -> BlobSets:
     """Sets of the blobs whose summit is a peak of the tree; a mere shoulder of something brighter has none.
 
@@ -80,12 +81,11 @@ def sets_of_blobs(
     ----------
     tree
         Of the significance of the pixels (y, x).
-    beam
-        (2, 2) pixel covariance of the beam; no blob is smaller.
+    beam_sigma
+        Sigma of the beam, geometric mean of its axes, pixels; no blob is smaller.
     merge_threshold
         A set reaches down to this many sigma above the median around it.
     """
-    beam_sigma = float(np.linalg.det(beam)) ** 0.25
     step = int(x.max()) + 1
     keys = y.astype(np.int64) * step + x
     summit = np.searchsorted(keys, blobs.summit[:, 0].astype(np.int64) * step + blobs.summit[:, 1]).astype(np.int32)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.extraction.components.decompose import Decomposition
-from neanias_ml.extraction.islands.gather import GatheredIslands, region_boxes
+from neanias_ml.extraction.islands.gather import GatheredIslands
 from neanias_ml.extraction.islands.measure import integrated_flux_error, measure_islands
 from neanias_ml.extraction.islands.pixels import IslandPixels
 from neanias_ml.extraction.islands.runs import Runs
@@ -58,7 +58,7 @@ def nested_islands(
     flags = islands.flags[nested.mother_row]
     measured = measure_islands(
         radio_map,
-        GatheredIslands(above, under, region_boxes(runs), np.zeros(len(nested), dtype=bool)),
+        GatheredIslands(above, under, runs.region_boxes, np.zeros(len(nested), dtype=bool)),
         kind="nested",
     )
     ids = len(islands) + 1 + np.arange(len(nested))

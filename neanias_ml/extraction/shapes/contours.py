@@ -20,6 +20,8 @@ SIMPLIFY_PIXELS = 1.0 / 3.0
 FEW_VERTICES = 32
 """Outlines with at most so many corners stay exact: simplifying many point sources costs more than it saves."""
 
+STAMP_PIXELS = 2**22
+"""Boundaries are traced on an image if the island's box is at most so large."""
 STEP_X = np.array([1, 0, -1, 0], dtype=np.int64)
 STEP_Y = np.array([0, 1, 0, -1], dtype=np.int64)
 _LEFT_X = np.array([0, -1, -1, 0], dtype=np.int64)
@@ -128,8 +130,46 @@ def boundary_chain(y: IntPixels, x: IntPixels) -> Chain:  # pragma: no cover (co
     y, x
         (P,) int32, P >= 1, row by row; the boundary is that of the 8-connected piece that holds the first pixel.
     """
-    row_start = row_starts(y)
+    left, right = x[0], x[0]
+    for column in x:
+        left, right = min(left, column), max(right, column)
     chain = np.empty(4 * len(x), dtype=np.int8)
+    width, height = np.int64(right) - left + 3, np.int64(y[-1]) - y[0] + 3
+    if width * height <= STAMP_PIXELS:
+        stamp = np.zeros(width * height, dtype=np.int8)
+        for place in range(len(x)):
+            stamp[(np.int64(y[place]) - y[0] + 1) * width + x[place] - left + 1] = 1
+        length = _trace_on_stamp(stamp, width, width + x[0] - left + 1, chain)
+    else:
+        length = _trace_in_list(y, x, chain)
+    return chain[:length].copy()
+
+
+@njit(cache=True, nogil=True)
+def _trace_on_stamp(stamp: Chain, width: int, start: int, chain: Chain) -> int:  # pragma: no cover (compiled)
+    """Trace the boundary on a flat image, 1 in the island and 0 on its margin, from a pixel; return its length.
+
+    Nothing is decided by a branch: which way a frayed boundary turns cannot be foreseen.
+    """
+    step_0, step_1 = 1, width  # a corner has the place of the pixel above and right of it
+    steps = (step_0, step_1, -step_0, -step_1)
+    ahead = (0, -1, -width - 1, -width)  # the pixel left of a heading from a corner
+    turns = (1, 0, 3, 3)  # left, straight on, right, right
+    place, heading, length = start, 0, 0
+    while True:
+        chain[length] = heading
+        length += 1
+        place += steps[heading]
+        left_of, right_of = stamp[place + ahead[heading]], stamp[place + ahead[(heading + 3) & 3]]
+        heading = (heading + turns[2 * right_of + left_of]) & 3
+        if place == start and heading == 0:
+            return length
+
+
+@njit(cache=True, nogil=True)
+def _trace_in_list(y: IntPixels, x: IntPixels, chain: Chain) -> int:  # pragma: no cover (compiled)
+    """Trace the boundary of an island too large for an image; return its length."""
+    row_start = row_starts(y)
     corner_x, corner_y, heading = x[0], y[0], 0
     length = 0
     while True:
@@ -143,7 +183,7 @@ def boundary_chain(y: IntPixels, x: IntPixels) -> Chain:  # pragma: no cover (co
         elif not _holds(y, x, row_start, corner_y + _LEFT_Y[heading], corner_x + _LEFT_X[heading]):
             heading = (heading + 1) % 4
         if corner_x == x[0] and corner_y == y[0] and heading == 0:
-            return chain[:length].copy()
+            return length
 
 
 @njit(cache=True, nogil=True)

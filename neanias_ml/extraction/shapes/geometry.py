@@ -36,13 +36,16 @@ def measure_boundaries(
     its length with a sigma of ``smoothing`` pixels, at least 1/40 and at most 1/8 of the length.
     """
     result = np.full((len(offsets) - 1, 3), np.nan)
+    scratch = np.empty((4, 0))
     for island in range(len(offsets) - 1):
         start, stop = offsets[island], offsets[island + 1]
         if stop > start:
             chain = boundary_chain(y[start:stop], x[start:stop])
+            if len(chain) > scratch.shape[1]:
+                scratch = np.empty((4, 2 * len(chain)))
             result[island, 0], length = _area_and_length(chain)
             result[island, 1] = length * CHAIN_BIAS
-            result[island, 2] = _bending_energy(chain, smoothing * len(chain) / length)
+            result[island, 2] = _bending_energy(chain, smoothing * len(chain) / length, scratch)
     return result
 
 
@@ -58,53 +61,61 @@ def _area_and_length(chain: Chain) -> tuple[float, float]:  # pragma: no cover (
 
 
 @njit(cache=True, nogil=True)
-def _bending_energy(chain: Chain, smoothing: float) -> float:  # pragma: no cover (compiled)
+def _bending_energy(chain: Chain, smoothing: float, scratch: FloatArray) -> float:  # pragma: no cover (compiled)
     """Length times the integral of the squared curvature over 4 pi^2, after smoothing by ``smoothing`` edges."""
     length = len(chain)
-    points = _smoothed_midpoints(chain, min(max(smoothing, _LEAST_SMOOTHING * length), _MOST_SMOOTHING * length))
+    x, y = _smoothed_midpoints(
+        chain, min(max(smoothing, _LEAST_SMOOTHING * length), _MOST_SMOOTHING * length), scratch
+    )
     perimeter, energy = 0.0, 0.0
     for place in range(length):
-        before, after = points[place - 1], points[(place + 1) % length]
-        dx, dy = 0.5 * (after[0] - before[0]), 0.5 * (after[1] - before[1])
-        ddx = after[0] - 2.0 * points[place, 0] + before[0]
-        ddy = after[1] - 2.0 * points[place, 1] + before[1]
-        speed = math.sqrt(dx * dx + dy * dy)
+        after = place + 1 if place + 1 < length else 0
+        dx, dy = 0.5 * (x[after] - x[place - 1]), 0.5 * (y[after] - y[place - 1])
+        ddx = x[after] - 2.0 * x[place] + x[place - 1]
+        ddy = y[after] - 2.0 * y[place] + y[place - 1]
+        square = dx * dx + dy * dy
+        speed = math.sqrt(square)
         perimeter += speed
         if speed > 0.0:
-            energy += (dx * ddy - dy * ddx) ** 2 / speed**5
+            energy += (dx * ddy - dy * ddx) ** 2 / (square * square * speed)
     return perimeter * energy / (4.0 * math.pi**2)
 
 
 @njit(cache=True, nogil=True)
-def _smoothed_midpoints(chain: Chain, sigma: float) -> FloatArray:  # pragma: no cover (compiled)
-    """(L, 2) midpoints of the edges, smoothed by three running means of a joint sigma of ``sigma`` edges."""
+def _smoothed_midpoints(
+    chain: Chain, sigma: float, scratch: FloatArray
+) -> tuple[FloatArray, FloatArray]:  # pragma: no cover (compiled)
+    """Columns and rows of the edges' midpoints, smoothed by three running means of a joint sigma of ``sigma`` edges.
+
+    Both are views of ``scratch``, which has four rows of at least the chain's length.
+    """
     length = len(chain)
-    points = np.empty((length, 2))
+    x, y, other_x, other_y = scratch[0, :length], scratch[1, :length], scratch[2, :length], scratch[3, :length]
     corner_x, corner_y = 0, 0
     for place in range(length):
-        points[place, 0] = corner_x + 0.5 * STEP_X[chain[place]]
-        points[place, 1] = corner_y + 0.5 * STEP_Y[chain[place]]
-        corner_x += STEP_X[chain[place]]
-        corner_y += STEP_Y[chain[place]]
-    width = 2 * int(0.5 * math.sqrt(4.0 * sigma * sigma + 1.0)) + 1
+        step_x, step_y = STEP_X[chain[place]], STEP_Y[chain[place]]
+        x[place], y[place] = corner_x + 0.5 * step_x, corner_y + 0.5 * step_y
+        corner_x, corner_y = corner_x + step_x, corner_y + step_y
+    half = int(0.5 * math.sqrt(4.0 * sigma * sigma + 1.0))
     for _ in range(3):
-        points = _running_mean(points, width)
-    return points
+        _running_mean(x, half, other_x)
+        _running_mean(y, half, other_y)
+        x, y, other_x, other_y = other_x, other_y, x, y
+    return x, y
 
 
 @njit(cache=True, nogil=True)
-def _running_mean(points: FloatArray, width: int) -> FloatArray:  # pragma: no cover (compiled)
-    """Mean of ``width`` (odd) successive points of a closed boundary around each."""
-    length, half = len(points), width // 2
-    result = np.empty_like(points)
-    for axis in range(2):
-        total = 0.0
-        for place in range(-half, half + 1):
-            total += points[place % length, axis]
-        for place in range(length):
-            result[place, axis] = total / width
-            total += points[(place + half + 1) % length, axis] - points[(place - half) % length, axis]
-    return result
+def _running_mean(values: FloatArray, half: int, means: FloatArray) -> None:  # pragma: no cover (compiled)
+    """Mean of each value of a closed boundary and ``half`` ones to either side (less than its length)."""
+    length, share, total = len(values), 1.0 / (2 * half + 1), 0.0
+    for place in range(-half, half + 1):
+        total += values[place if place < length else place - length]
+    leaving, entering = length - half if half > 0 else 0, half + 1 if half + 1 < length else 0
+    for place in range(length):
+        means[place] = total * share
+        total += values[entering] - values[leaving]
+        entering = entering + 1 if entering + 1 < length else 0
+        leaving = leaving + 1 if leaving + 1 < length else 0
 
 
 @njit(cache=True, nogil=True)
@@ -192,29 +203,36 @@ def _polygon_area(corners: FloatArray) -> float:  # pragma: no cover (compiled)
 @njit(cache=True, nogil=True)
 def _smallest_box(corners: FloatArray) -> tuple[float, float, float]:  # pragma: no cover (compiled)
     """Longer and shorter side, and the angle of the longer one."""
-    best = (np.inf, 0.0, 0.0)
+    best_length, best_width, best_x, best_y = np.inf, 0.0, 0.0, 0.0
     for place in range(len(corners)):
         ux, uy = corners[place, 0] - corners[place - 1, 0], corners[place, 1] - corners[place - 1, 1]
         norm = math.sqrt(ux * ux + uy * uy)
         if norm == 0.0:
             continue
         ux, uy = ux / norm, uy / norm
-        along = corners[:, 0] * ux + corners[:, 1] * uy
-        across = corners[:, 1] * ux - corners[:, 0] * uy
-        length, width = along.max() - along.min(), across.max() - across.min()
-        if length * width < best[0] * best[1] * (1.0 - 1e-9) or best[0] == np.inf:
-            angle = math.atan2(uy, ux) if length >= width else math.atan2(ux, -uy)
-            best = (max(length, width), min(length, width), math.degrees(angle) % 180.0)
-    return best
+        left, right, low, high = np.inf, -np.inf, np.inf, -np.inf
+        for corner in range(len(corners)):
+            x, y = corners[corner, 0], corners[corner, 1]
+            along, across = x * ux + y * uy, y * ux - x * uy
+            left, right, low, high = min(left, along), max(right, along), min(low, across), max(high, across)
+        length, width = right - left, high - low
+        if length * width < best_length * best_width * (1.0 - 1e-9) or best_length == np.inf:
+            best_length, best_width, best_x, best_y = length, width, ux, uy
+    if best_length == np.inf:
+        return np.inf, 0.0, 0.0
+    angle = math.atan2(best_y, best_x) if best_length >= best_width else math.atan2(best_x, -best_y)
+    return max(best_length, best_width), min(best_length, best_width), math.degrees(angle) % 180.0
 
 
 @njit(cache=True, nogil=True)
 def _diameter(corners: FloatArray) -> tuple[float, float]:  # pragma: no cover (compiled)
     """Largest distance between two corners, and its angle."""
-    largest, angle = -1.0, 0.0
+    largest, far_x, far_y = -1.0, 0.0, 0.0
     for first in range(len(corners)):
+        x, y = corners[first, 0], corners[first, 1]
         for second in range(first):
-            dx, dy = corners[first, 0] - corners[second, 0], corners[first, 1] - corners[second, 1]
-            if dx * dx + dy * dy > largest * (1.0 + 1e-12):
-                largest, angle = dx * dx + dy * dy, math.degrees(math.atan2(dy, dx)) % 180.0
-    return math.sqrt(largest), angle
+            dx, dy = x - corners[second, 0], y - corners[second, 1]
+            distance = dx * dx + dy * dy
+            if distance > largest * (1.0 + 1e-12):
+                largest, far_x, far_y = distance, dx, dy
+    return math.sqrt(largest), math.degrees(math.atan2(far_y, far_x)) % 180.0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.columns import Columns
 from neanias_ml.errors import UsageError
+from neanias_ml.extraction.bands import in_order
 from neanias_ml.extraction.islands.pixels import IslandPixels
 from neanias_ml.extraction.shapes.geometry import (
     BOUNDARY_COLUMNS,
@@ -128,7 +131,7 @@ class SkyShapeTable(Columns):
     """of the convex hull, square arcsec"""
 
 
-def shape_table(pixels: IslandPixels, *, beam_fwhm: float) -> ShapeTable:
+def shape_table(pixels: IslandPixels, *, beam_fwhm: float, workers: int = 1) -> ShapeTable:
     """Measure the shapes of N islands.
 
     Parameters
@@ -138,6 +141,8 @@ def shape_table(pixels: IslandPixels, *, beam_fwhm: float) -> ShapeTable:
     beam_fwhm
         Geometric-mean full width at half maximum of the beam, pixels; boundaries are smoothed over it before their
         bending energy is taken.
+    workers
+        Threads; the result does not depend on them.
 
     Raises
     ------
@@ -147,13 +152,9 @@ def shape_table(pixels: IslandPixels, *, beam_fwhm: float) -> ShapeTable:
     if not beam_fwhm > 0:
         raise UsageError("BeamFwhm", f"beam_fwhm must be a positive number of pixels, not {beam_fwhm}")
     inside = pixels.without_margin()
-    y, x, offsets = _contiguous(inside)
-    boundaries = measure_boundaries(y, x, offsets, beam_fwhm / FWHM_PER_SIGMA)
-    boxes = measure_boxes(*convex_hulls(y, x, offsets))
-    moments = measure_moments(y, x, np.ascontiguousarray(inside.flux, dtype=np.float32), offsets)
-    found = dict(zip(BOUNDARY_COLUMNS, boundaries.T, strict=True))
-    found |= dict(zip(BOX_COLUMNS, boxes.T, strict=True))
-    found |= dict(zip(MOMENT_COLUMNS, moments.T, strict=True))
+    measured = partial(_measured, smoothing=beam_fwhm / FWHM_PER_SIGMA)
+    parts = list(in_order(measured, _parts(inside, workers), workers=workers))
+    found = dict(zip(_MEASURED_COLUMNS, np.concatenate(parts).T, strict=True))
     area, filled, hull_area = inside.counts, found["filled_area"], found.pop("hull_area")
     return ShapeTable(
         area=area,
@@ -167,7 +168,39 @@ def shape_table(pixels: IslandPixels, *, beam_fwhm: float) -> ShapeTable:
     )
 
 
-def sky_shapes(pixels: IslandPixels, *, radio_map: RadioMap) -> SkyShapeTable:
+def _parts(inside: IslandPixels, number: int) -> list[IslandPixels]:
+    """Islands in some runs of about as many pixels each, without a copy."""
+    shares = np.linspace(0, inside.offsets[-1], max(1, min(number, len(inside))) + 1)
+    bounds = np.searchsorted(inside.offsets, shares)
+    bounds[-1] = len(inside)  # islands without pixels at the end
+    return [_run_of_islands(inside, int(first), int(last)) for first, last in pairwise(bounds)]
+
+
+def _run_of_islands(inside: IslandPixels, first: int, last: int) -> IslandPixels:
+    own = slice(int(inside.offsets[first]), int(inside.offsets[last]))
+    return IslandPixels(
+        inside.offsets[first : last + 1] - own.start,
+        inside.y[own],
+        inside.x[own],
+        inside.flux[own],
+        inside.noise[own],
+        inside.inside[own],
+    )
+
+
+_MEASURED_COLUMNS = (*BOUNDARY_COLUMNS, *BOX_COLUMNS, *MOMENT_COLUMNS)
+
+
+def _measured(inside: IslandPixels, *, smoothing: float) -> NDArray[np.float64]:
+    """`_MEASURED_COLUMNS` of N islands, (N, 46), with boundaries smoothed by a sigma in pixels."""
+    y, x, offsets = _contiguous(inside)
+    boundaries = measure_boundaries(y, x, offsets, smoothing)
+    boxes = measure_boxes(*convex_hulls(y, x, offsets))
+    moments = measure_moments(y, x, np.ascontiguousarray(inside.flux, dtype=np.float32), offsets)
+    return np.concatenate([boundaries, boxes, moments], axis=1)
+
+
+def sky_shapes(pixels: IslandPixels, *, radio_map: RadioMap, workers: int = 1) -> SkyShapeTable:
     """Measure the extent of N islands on the sky.
 
     The corners of each island's convex hull are put on the plane that touches the sky in their middle, so that sizes
@@ -180,8 +213,13 @@ def sky_shapes(pixels: IslandPixels, *, radio_map: RadioMap) -> SkyShapeTable:
         Islands; pixels of a margin are left out.
     radio_map
         Carries the geometry.
+    workers
+        Threads; the result does not depend on them.
     """
-    vertices, offsets = convex_hulls(*_contiguous(pixels.without_margin()))
+    parts = _parts(pixels.without_margin(), workers)
+    hulls = list(in_order(lambda part: convex_hulls(*_contiguous(part)), parts, workers=workers))
+    vertices = np.concatenate([corners for corners, _ in hulls])
+    offsets = np.cumsum(np.concatenate([[0], *(np.diff(bounds) for _, bounds in hulls)]))
     plane = _on_tangent_planes(radio_map, vertices, offsets)
     boxes = dict(zip(BOX_COLUMNS, measure_boxes(plane, offsets).T, strict=True))
     return SkyShapeTable(
@@ -202,15 +240,18 @@ def _on_tangent_planes(
     island = np.repeat(np.arange(len(counts)), counts)
     sums = np.stack([np.bincount(island, axis, minlength=len(counts)) for axis in vertices.T], axis=1)
     middle = sums / np.maximum(counts, 1)[:, None]
-    jacobians = radio_map.tangent_jacobian(middle[:, 0], middle[:, 1])
-    plane = np.einsum("hij,hj->hi", jacobians[island], vertices - middle[island])
-    if radio_map.sky is None or len(vertices) == 0:
-        return plane
-    ra, dec = radio_map.sky.to_sky(*np.concatenate([vertices, middle]).T)
-    corner, centre = slice(0, len(vertices)), len(vertices) + island
-    exact = np.stack(tangent_offsets(ra[centre], dec[centre], ra[corner], dec[corner]), axis=1)
-    unknown = np.bincount(island, ~np.isfinite(exact).all(axis=1), minlength=len(counts)) > 0
-    return np.where(unknown[island, None], plane, exact)
+    plane = np.full(vertices.shape, np.nan)
+    if radio_map.sky is not None and len(vertices):
+        ra, dec = radio_map.sky.to_sky(*np.concatenate([vertices, middle]).T)
+        corner, centre = slice(0, len(vertices)), len(vertices) + island
+        plane = np.stack(tangent_offsets(ra[centre], dec[centre], ra[corner], dec[corner]), axis=1)
+    unknown = np.bincount(island, ~np.isfinite(plane).all(axis=1), minlength=len(counts)) > 0
+    if unknown.any():
+        jacobians = np.zeros((len(counts), 2, 2))
+        jacobians[unknown] = radio_map.tangent_jacobian(*middle[unknown].T)
+        there = unknown[island]
+        plane[there] = np.einsum("hij,hj->hi", jacobians[island[there]], (vertices - middle[island])[there])
+    return plane
 
 
 def _contiguous(inside: IslandPixels) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
