@@ -18,6 +18,8 @@ SOFTENING_SIGMA = 1.5
 LOWEST_SIGMA = -2.0
 HIGHEST_SIGMA = (30.0, 3000.0)
 """The white level is the brightest pixel, kept between these."""
+BLANK = (0x24, 0x30, 0x3C)
+"""Red, green and blue of blank pixels: they are not black sky."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,17 @@ def block_maxima(pixels: FloatMap, block: int) -> FloatMap:
     """Maximum of each ``block`` x ``block`` square, NaN only where all its pixels are; edge blocks are smaller."""
     if block == 1:
         return np.asarray(pixels, dtype=np.float32)
-    rows = np.fmax.reduceat(pixels, np.arange(0, pixels.shape[0], block), axis=0)
-    return np.fmax.reduceat(rows, np.arange(0, pixels.shape[1], block), axis=1)
+    rows = _maxima_along_rows(pixels, block)
+    return np.ascontiguousarray(_maxima_along_rows(rows.T, block).T)
+
+
+def _maxima_along_rows(pixels: FloatMap, block: int) -> FloatMap:
+    """Maxima of each ``block`` rows; a reduction in place is several times as fast as `numpy.ufunc.reduceat`."""
+    maxima = pixels[::block].copy(order="K")
+    for first in range(1, block):
+        others = pixels[first::block]
+        np.fmax(maxima[: len(others)], others, out=maxima[: len(others)])
+    return maxima
 
 
 def stretch_limits(picture: Picture) -> tuple[float, float]:
@@ -96,12 +107,25 @@ def stretch_limits(picture: Picture) -> tuple[float, float]:
     return LOWEST_SIGMA * picture.noise if low is None else min(low, 0.1 * high), high
 
 
-def stretched(picture: Picture) -> FloatMap:
-    """Pixels as inverse hyperbolic sine of their signal to noise, 0 (black) to 1 (white), NaN where blank."""
-    low, high = stretch_limits(picture)
+def stretched(picture: Picture, *, limits: tuple[float, float] | None = None) -> FloatMap:
+    """Pixels as inverse hyperbolic sine of their signal to noise, NaN where blank.
+
+    0 (black) to 1 (white) between ``limits`` (Jy/beam; `stretch_limits` where they are not given).
+    """
+    low, high = limits or stretch_limits(picture)
     unit = SOFTENING_SIGMA * picture.noise
     bottom, top = np.arcsinh(low / unit), np.arcsinh(high / unit)
     return np.clip((np.arcsinh(picture.pixels / unit) - bottom) / (top - bottom), 0.0, 1.0)
+
+
+def shades(picture: Picture, *, limits: tuple[float, float] | None = None) -> NDArray[np.uint8]:
+    """A `stretched` picture in 256 shades of grey, blank pixels in `BLANK`: (h, w, 3) red, green, blue."""
+    grey = np.minimum(256.0 * stretched(picture, limits=limits), 255.0)
+    blank = np.isnan(grey)
+    grey[blank] = 0.0
+    coloured = np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    coloured[blank] = BLANK
+    return coloured
 
 
 def flux_prefix(value: float) -> tuple[float, str]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.catalogue.display import cutout_picture, flux_prefix, stretched
+from neanias_ml.catalogue.display import cutout_picture, flux_prefix, shades
 from neanias_ml.catalogue.html_parts import css_key, escaped
 from neanias_ml.catalogue.outlines import Polygon
+from neanias_ml.catalogue.png import png_address, png_file, without_colour
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.styles import style_of
 from neanias_ml.maps import Window, ellipses_of_covariances
@@ -124,19 +123,8 @@ def _beam(sources: Sources, window: Window) -> str:
 
 def _png(sources: Sources, window: Window) -> str:
     """The pixels of a window as a data address."""
-    from matplotlib import colormaps
-    from matplotlib.image import imsave
-
-    pixels = stretched(cutout_picture(sources.extraction, window, longest=LONGEST_SIDE))
-    buffer = io.BytesIO()
-    colours = colormaps["gray"].with_extremes(bad="#24303c")
-    imsave(buffer, pixels, cmap=colours, vmin=0.0, vmax=1.0, origin="lower", format="png")
-    return png_address(buffer.getvalue())
-
-
-def png_address(content: bytes) -> str:
-    """A PNG file as a data address."""
-    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+    pixels = shades(cutout_picture(sources.extraction, window, longest=LONGEST_SIDE))[::-1]
+    return png_address(png_file(without_colour(pixels)))
 
 
 def _member_boxes(sources: Sources) -> NDArray[np.int64]:

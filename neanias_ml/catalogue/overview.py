@@ -10,6 +10,7 @@ import matplotlib.patheffects as effects
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
@@ -23,11 +24,13 @@ from neanias_ml.catalogue.display import (
     common_flux_prefix,
     describe_map,
     flux_prefix,
+    shades,
     stretch_limits,
     whole_map_picture,
 )
 from neanias_ml.catalogue.outlines import Polygon
 from neanias_ml.catalogue.panels import INK, SOFT, draw_counts, draw_histogram
+from neanias_ml.catalogue.png import png_file
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.styles import ClassStyle, in_order, style_of
 from neanias_ml.catalogue.text import printable
@@ -69,7 +72,8 @@ def write_overview(sources: Sources, outlines: Sequence[Polygon], path: Path, *,
     figure.text(0.07, 0.948, _shortened(printable(title), 90), fontsize=16, weight="bold", color=INK, parse_math=False)
     facts = "   |   ".join(describe_map(sources.extraction.radio_map, noise=picture.noise))
     figure.text(0.07, 0.917, facts, fontsize=10, color=SOFT)
-    canvas.print_png(str(path), metadata={"Software": None}, pil_kwargs={"compress_level": 6})
+    canvas.draw()
+    path.write_bytes(png_file(np.asarray(canvas.buffer_rgba())[..., :3], dpi=DPI))
 
 
 def _draw_side(figure: Figure, sources: Sources) -> None:
@@ -89,29 +93,33 @@ def _draw_map(figure: Figure, sources: Sources, outlines: Sequence[Polygon], pic
     axes = _map_axes(figure, radio_map)
     low, high = stretch_limits(picture)
     factor, prefix = flux_prefix(high)
-    norm = AsinhNorm(linear_width=SOFTENING_SIGMA * picture.noise * factor, vmin=low * factor, vmax=high * factor)
     height, width = picture.pixels.shape
-    image = axes.imshow(
-        picture.pixels * factor,
+    axes.imshow(
+        shades(picture, limits=(low, high)),
         origin="lower",
-        cmap="gray",
-        norm=norm,
         interpolation="nearest",
         extent=(-0.5, width * picture.block - 0.5, -0.5, height * picture.block - 0.5),
     )
-    axes.set_facecolor("#24303c")  # blank pixels are not black sky
     axes.set_xlim(-0.5, radio_map.shape[1] - 0.5)
     axes.set_ylim(-0.5, radio_map.shape[0] - 0.5)
     _draw_sources(figure, axes, sources, outlines)
     _draw_beam(axes, radio_map)
     _draw_scale_bar(axes, radio_map)
-    ticks = [level for level in brightness_ticks(picture.noise * factor, high * factor) if level <= high * factor]
+    _draw_colour_bar(figure, axes, radio_map, (low * factor, high * factor), picture.noise * factor, f"{prefix}Jy/beam")
+
+
+def _draw_colour_bar(
+    figure: Figure, axes: Axes, radio_map: RadioMap, limits: tuple[float, float], noise: float, unit: str
+) -> None:
+    """What the shades of the map mean, at its right; limits and noise in the unit."""
+    ticks = [level for level in brightness_ticks(noise, limits[1]) if level <= limits[1]]
     map_width = _pixels_per_map_pixel(radio_map) * radio_map.shape[1] / (WIDTH * DPI)
     bar_axes = axes.inset_axes((1 + 0.006 / map_width, 0.0, 0.008 / map_width, 1.0))
-    bar = figure.colorbar(image, cax=bar_axes, ticks=FixedLocator(ticks))
+    norm = AsinhNorm(linear_width=SOFTENING_SIGMA * noise, vmin=limits[0], vmax=limits[1])
+    bar = figure.colorbar(ScalarMappable(norm, "gray"), cax=bar_axes, ticks=FixedLocator(ticks))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.set_yticklabels([f"{level:g}" for level in ticks])
-    bar.set_label(f"{prefix}Jy/beam", fontsize=9, color=INK)
+    bar.set_label(unit, fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=8, colors=SOFT)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
@@ -58,20 +59,34 @@ def draw_histogram(axes: Axes, sources: Sources, values: NDArray[np.float64], *,
         return
     names = in_order(sources.rows.class_name)
     parts = [values[usable & (sources.rows.class_name == name)] for name in names]
-    axes.hist(
-        parts,
-        bins=logarithmic_bins(values).tolist(),
-        stacked=True,
-        color=[style_of(name).colour for name in names],
-        edgecolor="white",
-        linewidth=0.4,
-    )
+    edges = logarithmic_bins(values)
+    highest = _draw_stacked(axes, edges, parts, [style_of(name).colour for name in names])
+    margin = (edges[-1] / edges[0]) ** 0.05
     axes.set_xscale("log")
+    axes.set_xlim(edges[0] / margin, edges[-1] * margin)
+    axes.set_ylim(0.0, 1.05 * highest)
     axes.xaxis.set_major_locator(FixedLocator(logarithmic_ticks(*axes.get_xlim())))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
     axes.set_ylabel(f"{sources.noun}s", fontsize=9, color=INK)
+
+
+def _draw_stacked(
+    axes: Axes, edges: NDArray[np.float64], parts: list[NDArray[np.float64]], colours: list[str]
+) -> float:
+    """Bars of several sets of values on one another, one artist for each set; the height of the highest."""
+    base = np.zeros(len(edges) - 1)
+    for part, colour in zip(parts, colours, strict=True):
+        counts = np.histogram(part, edges)[0]
+        top = base + counts
+        corners = [(edges[:-1], base), (edges[1:], base), (edges[1:], top), (edges[:-1], top)]
+        bars = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)[counts > 0]
+        axes.add_collection(
+            PolyCollection(list(bars), facecolors=colour, edgecolors="white", linewidths=0.4), autolim=False
+        )
+        base = top
+    return float(base.max())
 
 
 def draw_counts(axes: Axes, sources: Sources) -> None:

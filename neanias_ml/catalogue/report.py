@@ -18,10 +18,11 @@ from string import Template
 import numpy as np
 
 from neanias_ml.catalogue.display import common_flux_prefix, describe_map, flux_prefix, typical_noise
-from neanias_ml.catalogue.gallery import gallery_html, png_address
+from neanias_ml.catalogue.gallery import gallery_html
 from neanias_ml.catalogue.html_parts import css_key, escaped, histogram_svg, key_value_table
 from neanias_ml.catalogue.manifest import RunRecord, plain, versions
 from neanias_ml.catalogue.outlines import Polygon
+from neanias_ml.catalogue.png import png_address
 from neanias_ml.catalogue.report_table import MOST_ROWS, position_texts, table_html
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.styles import in_order, style_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,25 +44,39 @@ def table_html(sources: Sources, table: QTable, positions: Sequence[str]) -> str
         f"<button type='button'>{escaped(column.heading)}</button></th>"
         for column in columns
     )
-    body = "".join(_row(sources, columns, int(row)) for row in sources.brightest(MOST_ROWS))
+    body = "".join(_rows(sources, columns))
     return f"<table id='sources'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _row(sources: Sources, columns: Sequence[ReportColumn], row: int) -> str:
-    """One row of the table."""
-    name = str(sources.rows.class_name[row])
-    cells = []
-    for column in columns:
-        text = escaped(column.texts[row])
-        if column.heading == "class":
-            cells.append(f"<td><span class='tag {css_key(name)}'>{text}</span></td>")
-        elif column.keys is None:
-            cells.append(f"<td>{text}</td>")
-        else:
-            cells.append(f"<td class='number' data-key='{column.keys[row]:.9g}'>{text}</td>")
-    identity = sources.rows.source_id[row]
-    snr = np.nan_to_num(sources.rows.snr[row])
-    return f"<tr id='row-{identity}' data-class='{css_key(name)}' data-snr='{snr:.6g}'>{''.join(cells)}</tr>"
+def _rows(sources: Sources, columns: Sequence[ReportColumn]) -> Iterator[str]:
+    """Rows of the brightest sources."""
+    chosen = sources.brightest(MOST_ROWS)
+    keys = {name: css_key(name) for name in set(sources.rows.class_name.tolist())}
+    names = sources.rows.class_name[chosen].tolist()
+    cells = zip(*(_cells(column, chosen, names, keys) for column in columns), strict=True)
+    snr = np.nan_to_num(sources.rows.snr[chosen]).tolist()
+    for identity, name, value, row in zip(sources.rows.source_id[chosen].tolist(), names, snr, cells, strict=True):
+        yield f"<tr id='row-{identity}' data-class='{keys[name]}' data-snr='{value:.6g}'>{''.join(row)}</tr>"
+
+
+def _cells(
+    column: ReportColumn, rows: NDArray[np.int64], class_names: Sequence[str], keys: Mapping[str, str]
+) -> list[str]:
+    """One column's cells of the chosen rows."""
+    texts = [column.texts[row] for row in rows.tolist()]
+    if column.keys is not None:  # numbers, in our own words
+        numbers = column.keys[rows].tolist()
+        return [
+            f"<td class='number' data-key='{number:.9g}'>{text}</td>"
+            for number, text in zip(numbers, texts, strict=True)
+        ]
+    safe = {text: escaped(text) for text in set(texts)}
+    if column.heading == "class":
+        return [
+            f"<td><span class='tag {keys[name]}'>{safe[text]}</span></td>"
+            for name, text in zip(class_names, texts, strict=True)
+        ]
+    return [f"<td>{safe[text]}</td>" for text in texts]
 
 
 def report_columns(sources: Sources, table: QTable, positions: Sequence[str]) -> list[ReportColumn]:
@@ -114,14 +128,24 @@ def four_digits(value: float) -> str:
 def position_texts(sources: Sources) -> list[str]:
     """Position of every source: sexagesimal ICRS, or pixels where it has no sky coordinates."""
     rows = sources.rows
-    texts = [f"x {x:.1f}, y {y:.1f}" for x, y in zip(rows.x, rows.y, strict=True)]
-    on_sky = np.flatnonzero(np.isfinite(rows.ra) & np.isfinite(rows.dec))
-    if on_sky.size:
-        from astropy import units as u
-        from astropy.coordinates import Angle
-
-        ra = Angle(rows.ra[on_sky] * u.deg).to_string(unit=u.hourangle, sep=":", precision=2, pad=True)
-        dec = Angle(rows.dec[on_sky] * u.deg).to_string(sep=":", precision=1, pad=True, alwayssign=True)
-        for place, (first, second) in zip(on_sky, zip(np.atleast_1d(ra), np.atleast_1d(dec), strict=True), strict=True):
-            texts[place] = f"{first} {second}"
+    on_sky = np.isfinite(rows.ra) & np.isfinite(rows.dec)
+    if not on_sky.all():
+        texts = [f"x {x:.1f}, y {y:.1f}" for x, y in zip(rows.x.tolist(), rows.y.tolist(), strict=True)]
+    else:
+        texts = [""] * len(rows)
+    hours = np.rint(rows.ra[on_sky] / 15.0 * 3.6e5) % (24 * 3.6e5) / 3.6e5  # just under 24 h is written as 0 h
+    ra = sexagesimal(hours, digits=2)
+    dec = sexagesimal(np.abs(rows.dec[on_sky]), digits=1)
+    signs = np.where(np.signbit(rows.dec[on_sky]), "-", "+").tolist()
+    for place, first, sign, second in zip(np.flatnonzero(on_sky).tolist(), ra, signs, dec, strict=True):
+        texts[place] = f"{first} {sign}{second}"
     return texts
+
+
+def sexagesimal(values: NDArray[np.float64], *, digits: int) -> list[str]:
+    """Values, not negative, as ``hh:mm:ss.s`` with some digits of the seconds, rounded as a whole."""
+    parts = np.rint(values * (3600 * 10**digits)).astype(np.int64)
+    seconds, fraction = np.divmod(parts, 10**digits)
+    columns = (seconds // 3600, seconds // 60 % 60, seconds % 60, fraction)
+    form = f"%02d:%02d:%02d.%0{digits}d"
+    return [form % row for row in zip(*(column.tolist() for column in columns), strict=True)]

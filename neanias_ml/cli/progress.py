@@ -13,7 +13,8 @@ class ProgressLine:
     """Shows the stage, the steps done and the time that is left.
 
     Call it with the stage's name, the steps done and the steps in all. On a terminal it redraws one line; in a log
-    it writes a line when a stage is done; when quiet it writes nothing.
+    it writes a line when a stage is done; when quiet it writes nothing. A stage that is told to be done again, as by
+    the part of it that counts the steps and then by the whole, has its line once.
 
     Parameters
     ----------
@@ -29,15 +30,17 @@ class ProgressLine:
         self._stage = ""
         self._started = 0.0
         self._drawn = 0.0
+        self._finished = False
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Report that ``done`` of ``total`` steps of a stage are finished."""
         now = time.monotonic()
         if stage != self._stage:
-            self._stage, self._started, self._drawn = stage, now, 0.0
-        if self.quiet:
-            return
+            self._stage, self._started, self._drawn, self._finished = stage, now, 0.0, False
         finished = done >= total
+        repeated, self._finished = finished and self._finished, finished
+        if self.quiet or repeated:
+            return
         if self.stream.isatty():
             if finished or now - self._drawn >= UPDATE_SECONDS:
                 self._drawn = now

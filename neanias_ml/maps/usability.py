@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -76,10 +77,13 @@ def require_usable_pixels(radio_map: RadioMap) -> RadioMap:
     lowest, highest, has_infinite = np.inf, -np.inf, False
     for window in tile_grid(radio_map.shape, size=_TILE):
         pixels = read(window)
-        has_infinite = has_infinite or bool(np.isinf(pixels).any())
-        valid = pixels[np.isfinite(pixels)]
-        if valid.size:
-            lowest, highest = min(lowest, float(valid.min())), max(highest, float(valid.max()))
+        low, high = float(np.fmin.reduce(pixels, axis=None)), float(np.fmax.reduce(pixels, axis=None))
+        if math.isinf(low) or math.isinf(high):
+            has_infinite = True
+            finite = np.where(np.isinf(pixels), np.nan, pixels)
+            low, high = float(np.fmin.reduce(finite, axis=None)), float(np.fmax.reduce(finite, axis=None))
+        if not math.isnan(low):
+            lowest, highest = min(lowest, low), max(highest, high)
     if lowest > highest:
         raise InputError("NoValidPixels", f"all pixels of {_name(radio_map)} are blank; give another map or plane")
     if lowest == highest:

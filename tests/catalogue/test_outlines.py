@@ -10,7 +10,8 @@ from matplotlib.path import Path as Curve
 from scipy import ndimage
 
 from neanias_ml.catalogue.outlines import island_outlines, mask_outline, signed_area
-from neanias_ml.extraction.tables import Extraction
+from neanias_ml.extraction.islands.runs import Runs
+from neanias_ml.extraction.tables import Extraction, Islands, IslandTable
 
 
 def disc(radius: float) -> np.ndarray:
@@ -74,3 +75,40 @@ def test_one_outline_for_each_island(extraction: Extraction) -> None:
         assert (polygon.min(axis=0) >= [x0 - 0.5, y0 - 0.5]).all() and (
             polygon.max(axis=0) <= [x1 - 0.5, y1 - 0.5]
         ).all()
+
+
+def layer_of(masks: list[np.ndarray], places: list[tuple[int, int]], *, shape: tuple[int, int]) -> Islands:
+    """Islands of some masks at (y, x), which may overlap."""
+    pixels = [np.argwhere(mask) + place for mask, place in zip(masks, places, strict=True)]
+    offsets = np.cumsum([0, *map(len, pixels)])
+    y, x = np.concatenate(pixels).astype(np.int32).T
+    boxes = np.array([[*part.min(axis=0), *(part.max(axis=0) + 1)] for part in pixels], dtype=np.int64)
+    empty = IslandTable.empty()
+    columns = {
+        name: np.zeros(len(masks), dtype=getattr(empty, name).dtype) for name in IslandTable.__dataclass_fields__
+    }
+    columns |= {"island_id": np.arange(1, len(masks) + 1)}
+    columns |= dict(zip(("y0", "x0", "y1", "x1"), boxes.T, strict=True))
+    return Islands(Runs.from_pixels(offsets, y, x), IslandTable(**columns), shape)
+
+
+def test_outlines_of_all_islands_at_once_are_those_of_their_masks() -> None:
+    """Pixels, slivers, rings, fringes with too many corners, islands inside others."""
+    rng = np.random.default_rng(5)
+    ring = disc(9.0) & ~np.pad(disc(4.0), 5)
+    fringed = disc(90.0) & (ndimage.gaussian_filter(rng.standard_normal(disc(90.0).shape), 1) > -0.3)
+    labels, _ = ndimage.label(fringed)
+    fringed = labels == np.argmax(np.bincount(labels[labels > 0]))
+    masks = [np.ones((1, 1), bool), ring, disc(2.0), np.eye(5, dtype=bool), fringed, disc(30.0), np.ones((1, 7), bool)]
+    places = [(0, 0), (5, 3), (11, 9), (30, 1), (40, 60), (60, 90), (250, 250)]
+    layer = layer_of(masks, places, shape=(260, 260))
+    for most in (240, 40, 10_000):
+        for row, outline in enumerate(island_outlines([layer, layer], max_vertices=most)[len(masks) :]):
+            offset = (int(layer.table.x0[row]), int(layer.table.y0[row]))
+            expected = mask_outline(layer.mask(row), offset=offset, max_vertices=most)
+            np.testing.assert_array_equal(outline, expected)
+    assert max(map(len, island_outlines([layer], max_vertices=10_000))) > 240
+
+
+def test_no_islands_have_no_outlines() -> None:
+    assert island_outlines([Islands.none((20, 20))]) == ()

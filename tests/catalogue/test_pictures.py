@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,14 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from neanias_ml.catalogue.display import (
+    BLANK,
     Picture,
     block_maxima,
     common_flux_prefix,
     flux_prefix,
+    shades,
     stretch_limits,
     stretched,
     typical_noise,
@@ -25,6 +29,7 @@ from neanias_ml.catalogue.display import (
 from neanias_ml.catalogue.outlines import island_outlines
 from neanias_ml.catalogue.overview import angle_text, brightness_ticks, round_angle, write_overview
 from neanias_ml.catalogue.panels import logarithmic_bins, logarithmic_ticks
+from neanias_ml.catalogue.png import png_file, without_colour
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.styles import STYLES, in_order, style_of
 from neanias_ml.extraction.tables import Extraction
@@ -89,6 +94,36 @@ def test_block_of_one_keeps_the_pixels() -> None:
     pixels = np.arange(6, dtype=np.float32).reshape(2, 3)
     assert block_maxima(pixels, 1) is pixels
     assert block_maxima(pixels, 2).tolist() == [[4.0, 5.0]]
+
+
+@pytest.mark.parametrize(("shape", "block"), [((7, 9), 2), ((12, 5), 3), ((4, 4), 9), ((1, 8), 5)])
+def test_block_maxima_leave_out_blanks(shape: tuple[int, int], block: int) -> None:
+    pixels = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    pixels[pixels > 0.7] = np.nan
+    pixels[: 2 * block, :block] = np.nan
+    rows = np.fmax.reduceat(pixels, np.arange(0, shape[0], block), axis=0)
+    expected = np.fmax.reduceat(rows, np.arange(0, shape[1], block), axis=1)
+    np.testing.assert_array_equal(block_maxima(pixels, block), expected)
+
+
+def test_shades_are_those_of_a_grey_scale_and_blanks_have_their_own() -> None:
+    pixels = np.linspace(-3.0, 60.0, 60, dtype=np.float32).reshape(6, 10)
+    pixels[2, 3] = np.nan
+    picture = Picture(pixels, 1, 1.0)
+    expected = colormaps["gray"](stretched(picture), bytes=True)[..., :3]
+    expected[2, 3] = BLANK
+    np.testing.assert_allclose(shades(picture).astype(int), expected.astype(int), atol=1)  # rounded elsewhere
+    assert shades(picture)[2, 3].tolist() == list(BLANK)
+
+
+def test_png_files_keep_every_pixel() -> None:
+    colours = np.random.default_rng(4).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    assert without_colour(colours) is colours
+    grey = np.repeat(colours[..., :1], 3, axis=2)
+    assert without_colour(grey).shape == (5, 7)
+    for pixels in (colours, without_colour(grey)):
+        read = imread(io.BytesIO(png_file(pixels)), format="png")
+        np.testing.assert_array_equal(np.rint(255 * read), pixels)
 
 
 def test_stretch_rises_and_keeps_blanks() -> None:

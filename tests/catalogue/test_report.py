@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.coordinates import Angle
 
 from neanias_ml.catalogue import report_table
 from neanias_ml.catalogue.gallery import chosen_rows, cutout_window
 from neanias_ml.catalogue.html_parts import count_steps, css_key, histogram_svg
 from neanias_ml.catalogue.manifest import RunRecord
-from neanias_ml.catalogue.report_table import four_digits, position_texts
+from neanias_ml.catalogue.report_table import four_digits, position_texts, sexagesimal
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.write import write_catalogue
 from neanias_ml.extraction.tables import Extraction
@@ -204,3 +206,11 @@ def test_positions_in_words(extraction: Extraction, pixel_extraction: Extraction
     assert position_texts(dataclasses.replace(sources, rows=rows)) == ["12:30:49.42 -00:23:28.0"]
     assert all(text.startswith("x ") for text in position_texts(Sources.from_results(pixel_extraction, None)))
     assert [four_digits(value) for value in (0.00123456, 123.456, 123456.7)] == ["0.001235", "123.5", "123457"]
+
+
+def test_sexagesimal_positions_are_those_of_astropy() -> None:
+    degrees = np.append(np.random.default_rng(6).uniform(0.0, 360.0, 300), [0.0, 359.999999, 15.0, 1.0 / 3.0])
+    hours = Angle(degrees * u.deg).to_string(unit=u.hourangle, sep=":", precision=2, pad=True)
+    assert sexagesimal(degrees / 15.0, digits=2) == hours.tolist()
+    latitudes = Angle(degrees / 4.0 * u.deg).to_string(sep=":", precision=1, pad=True)
+    assert sexagesimal(degrees / 4.0, digits=1) == latitudes.tolist()

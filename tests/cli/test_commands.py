@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -176,6 +177,32 @@ def test_progress_on_a_terminal_shows_steps_and_time_left(monkeypatch):
     for done in range(5):
         line("network", done, 4)
     assert "network: 2/4, 2 s left" in terminal.text and terminal.text.endswith("network (4): 4.0 s\n")
+
+
+def test_a_stage_that_is_finished_twice_has_one_line():
+    log = io.StringIO()
+    line = ProgressLine(stream=log)
+    for done, total in ((0, 1), (1, 3), (3, 3), (1, 1)):
+        line("extended emission", done, total)
+    line("islands", 1, 1)
+    assert [text.split(":")[0] for text in log.getvalue().splitlines()] == ["extended emission (3)", "islands"]
+
+
+def test_a_stage_that_starts_again_has_a_line_each_time():
+    log = io.StringIO()
+    line = ProgressLine(stream=log)
+    for done in (0, 1, 0, 1):
+        line("islands", done, 1)
+    assert len(log.getvalue().splitlines()) == 2
+
+
+def test_libraries_are_left_out_of_garbage_collection_and_the_rest_is_not():
+    code = (
+        "import gc\nfrom neanias_ml.cli.main import load_for_good\nload_for_good('extract')\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 100_000"
+    )
+    judged = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert judged.returncode == 0, judged.stderr
 
 
 def test_progress_is_silent_when_quiet():
