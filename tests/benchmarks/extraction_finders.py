@@ -19,8 +19,10 @@ OURS = "neanias_ml"
 EXTENDED = "neanias_ml_extended"
 VARIANTS: dict[str, tuple[str, ...]] = {OURS: (), EXTENDED: ("--finder.search_extended", "true")}
 """Options of ``extract`` of our ways to run."""
-WITHOUT_FITS = ("read", "background and noise", "islands", "moments", "other")
+WITHOUT_FITS = ("read", "background and noise", "islands and moments", "other")
 """Stages of ours that do what finders without fits do."""
+WITH_FITS = (*WITHOUT_FITS, "fits")
+"""The same of finders that fit; nested islands, descriptors and artefact evidence come on top."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,11 @@ class Result:
     algorithm: float
     """CPU seconds of the algorithm alone"""
     without_fits: float = float("nan")
-    """the same without fits (ours)"""
+    """the same without fits and what follows (ours)"""
+    with_fits: float = float("nan")
+    """the same up to fits (ours)"""
+    with_pictures: float = float("nan")
+    """median CPU seconds of the whole process when it draws pictures and a report too (ours)"""
     stages: dict[str, float] = field(default_factory=dict)
     score: dict[str, Any] = field(default_factory=dict)
 
@@ -161,7 +167,8 @@ def our_result(
 ) -> Result | None:
     """Run our command and our stages on a map; None where the stages fail, no process times where the command does."""
     command = extract_command(map_path, folder / "process", *VARIANTS[name])
-    runs = repeated(command, folder=folder / "process", repeat=repeat)
+    drawing = repeated(command, folder=folder / "pictures", repeat=repeat)
+    runs = repeated([*command, "--no-pictures"], folder=folder / "process", repeat=repeat)
     words = ["--repeat", str(repeat), *([] if maps else ["--no-maps"]), *(["--extended"] if name == EXTENDED else [])]
     warm = repeated(warm_command(map_path, folder, *words), folder=folder, repeat=1)
     if not warm:
@@ -174,6 +181,8 @@ def our_result(
         runs=runs,
         algorithm=sum(stages.values()),
         without_fits=sum(stages.get(stage, 0.0) for stage in WITHOUT_FITS),
+        with_fits=sum(stages.get(stage, 0.0) for stage in WITH_FITS),
+        with_pictures=float(np.median([run.cpu for run in drawing])) if drawing else float("nan"),
         stages={**stages, "islands found": warm[0].facts["islands"], "components found": warm[0].facts["components"]},
     )
 

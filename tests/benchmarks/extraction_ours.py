@@ -35,33 +35,17 @@ FloatArray = NDArray[np.float64]
 
 STAGES = {
     "bands": "read",
-    "background": "background and noise",
-    "mesh_kernels": "background and noise",
-    "noise_model": "background and noise",
-    "sidelobe_noise": "background and noise",
-    "islands": "islands",
-    "island_kernels": "islands",
-    "run": "islands",
-    "purity": "islands",
-    "gather": "moments",
-    "island_pixels": "moments",
-    "measure": "moments",
-    "wings": "moments",
-    "decompose": "fits",
-    "deblending": "fits",
-    "fit_": "fits",
+    "noise": "background and noise",
+    "islands": "islands and moments",
+    "components": "fits",
     "nested": "nested",
-    "blob_scales": "nested",
-    "component_tree": "nested",
-    "shape": "descriptors",
-    "artefact": "artefact evidence",
-    "sky_shapes": "sky coordinates",
+    "shapes": "descriptors",
+    "artefacts": "artefact evidence",
     "extended": "extended",
-    "diffuse": "extended",
-    "model_map": "extended",
-    "tables": "descriptors",
+    "tables": "tables",
 }
-"""Stage of the modules whose name within the room begins so; a module not named here is a stage by itself."""
+"""Stage of what a folder or module of the room does; small modules besides these do no work."""
+OTHER = "other"
 SPURIOUS_PROBABILITY = 0.5
 WARM_UP_PIXELS = 512
 
@@ -157,8 +141,8 @@ class StageClock:
                 setattr(owner, attribute, self._timed(value))
 
     def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        module = function.__module__.removeprefix(room.__name__ + ".")
-        stage = next((name for start, name in STAGES.items() if module.startswith(start)), module)
+        part = function.__module__.removeprefix(room.__name__ + ".").partition(".")[0]
+        stage = STAGES.get(part, OTHER)
 
         @functools.wraps(function)
         def timed(*arguments: Any, **options: Any) -> Any:
@@ -201,7 +185,8 @@ def timed_extraction(
         extraction = finder(radio_map)
         whole = time.process_time() - started
         walls.append(time.perf_counter() - wall)
-        runs.append({**clock.seconds, "other": whole - sum(clock.seconds.values())})
+        untold = whole - sum(clock.seconds.values())
+        runs.append({**clock.seconds, OTHER: clock.seconds.get(OTHER, 0.0) + untold})
     stages = {stage: float(np.median([run.get(stage, 0.0) for run in runs])) for stage in runs[-1]}
     return extraction, stages, min(walls)
 

@@ -64,6 +64,7 @@ def speed_table(results: Sequence[Result]) -> str:
                 f"{np.mean([result.algorithm for result in group]):.3f}",
                 f"{1e9 * sum(result.algorithm for result in group) / pixels:.0f}",
                 ratio(lambda r: r.algorithm, lambda r: r.algorithm),
+                ratio(lambda r: r.algorithm, lambda r: r.with_fits),
                 ratio(lambda r: r.algorithm, lambda r: r.without_fits),
                 number(max(result.memory for result in group), ".0f"),
                 ratio(lambda r: r.memory, lambda r: r.memory),
@@ -71,7 +72,7 @@ def speed_table(results: Sequence[Result]) -> str:
             ]
         )
     header = ["finder", "maps", "process CPU s", "ratio", "algorithm CPU s", "ns/pixel", "ratio to all of ours"]
-    header += ["ratio to ours without fits", "memory MB", "ratio", "best wall s"]
+    header += ["ratio to ours up to fits", "ratio to ours without fits", "memory MB", "ratio", "best wall s"]
     return markdown(header, rows)
 
 
@@ -82,10 +83,16 @@ def stage_table(results: Sequence[Result]) -> str:
     for result in results:
         cells = [number(1e9 * result.stages.get(stage, NAN) / result.n_pixels, ".1f") for stage in stages]
         counts = [str(result.stages[f"{kind} found"]) for kind in ("islands", "components")]
-        whole = [f"{1e9 * result.algorithm / result.n_pixels:.1f}", number(result.cpu), number(result.memory, ".0f")]
+        whole = [
+            *(f"{1e9 * cpu / result.n_pixels:.1f}" for cpu in (result.without_fits, result.with_fits)),
+            f"{1e9 * result.algorithm / result.n_pixels:.1f}",
+            *(number(cpu) for cpu in (result.cpu, result.with_pictures)),
+            number(result.memory, ".0f"),
+        ]
         name = result.map_name if result.finder == OURS else f"{result.map_name}, extended"
         rows.append([name, *counts, *cells, *whole])
-    header = ["map", "islands", "components", *stages, "all, ns/pixel", "process CPU s", "process memory MB"]
+    header = ["map", "islands", "components", *stages, "without fits", "up to fits", "all", "process CPU s"]
+    header += ["the same with pictures", "process memory MB"]
     return markdown(header, rows)
 
 
