@@ -1,9 +1,11 @@
-"""`neanias-ml simulate`: labelled maps for training and tests."""
+"""`neanias-ml simulate`: labelled maps for training and tests, and pictures of what can be simulated."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
@@ -11,13 +13,15 @@ from jsonargparse import ArgumentParser, Namespace
 from neanias_ml.cli.options import parse_options, require_output, silent_libraries, verb_parser
 from neanias_ml.cli.progress import ProgressLine
 from neanias_ml.errors import UsageError
-from neanias_ml.simulation.config import SkyConfig, random_config
-from neanias_ml.simulation.field_folder import require_room
+from neanias_ml.output_files import require_room
+from neanias_ml.simulation.config import SkyConfig
 from neanias_ml.simulation.files import field_files, write_simulation
+from neanias_ml.simulation.random_config import random_config
 from neanias_ml.simulation.sky import simulate_sky
+from neanias_ml.simulation.surveys import SURVEYS, survey_config
 
 SET_WITH_VARY = ("size", "right_ascension")
-"""Options of ``--sky`` that ``--vary`` leaves as they are; it draws all others."""
+"""Options of ``--sky`` that ``--vary`` and ``--survey`` leave as they are; they draw all others."""
 
 
 def build_parser() -> ArgumentParser:
@@ -36,6 +40,18 @@ def build_parser() -> ArgumentParser:
         help="draw beam, telescope, declination, noise, densities and errors anew for every field: "
         "all of --sky but size and right_ascension",
     )
+    fields.add_argument(
+        "--survey",
+        choices=tuple(SURVEYS),
+        default=None,
+        help="draw every field as this survey's maps are: its beam, pixels, frequency, noise, array and source counts",
+    )
+    fields.add_argument(
+        "--gallery",
+        action="store_true",
+        help="draw pictures of every kind of source, every imaging fault and some fields, with true outlines, "
+        "instead of fields",
+    )
     fields.add_argument("--truth-maps", action="store_true", help="write the true noise, model and artefact maps too")
     parser.add_argument("--sky", type=SkyConfig, default=SkyConfig())
     return parser
@@ -48,14 +64,17 @@ def main(arguments: list[str]) -> None:
     output = Path(require_output(options))
     config: SkyConfig = parser.instantiate(options).sky
     _require_sensible(options, config)
+    progress = ProgressLine(quiet=options.quiet)
+    if options.gallery:
+        _write_gallery(output, options, progress)
+        return
     names = ["."] if options.fields == 1 else [f"field_{index:04d}" for index in range(options.fields)]
     for name in names:
         require_room(output / name, names=field_files(), overwrite=options.overwrite)
-    progress = ProgressLine(quiet=options.quiet)
     with silent_libraries():
         for index, name in enumerate(names):
             progress("fields", index, len(names))
-            field = _varied(config, options.seed + index) if options.vary else config
+            field = _drawn(config, options, seed=options.seed + index)
             sky = simulate_sky(field, seed=options.seed + index)
             write_simulation(sky, output / name, truth_maps=options.truth_maps)
         progress("fields", len(names), len(names))
@@ -63,29 +82,80 @@ def main(arguments: list[str]) -> None:
         print(f"{len(names)} field(s) with truth in {output}")
 
 
+def _write_gallery(output: Path, options: Namespace, progress: ProgressLine) -> None:
+    """The pictures, and where they are."""
+    from neanias_ml.catalogue.styles import STYLES
+    from neanias_ml.simulation.gallery.pages import gallery_files, write_gallery
+
+    require_room(output, names=gallery_files(), overwrite=options.overwrite)
+    with silent_libraries():
+        paths = write_gallery(output, looks=STYLES, seed=options.seed, progress=progress)
+    if not options.quiet:
+        print("\n".join(str(path) for path in paths))
+
+
 def _require_sensible(options: Namespace, config: SkyConfig) -> None:
-    """Refuse numbers out of range, and settings that ``--vary`` would draw anew."""
+    """Refuse numbers out of range, and settings that would be drawn anew."""
     if options.fields < 1:
         raise UsageError("Fields", f"--fields must be at least 1, not {options.fields}")
     if options.seed < 0:
         raise UsageError("Seed", f"--seed must be at least 0, not {options.seed}")
-    if not options.vary:
-        return
-    plain = SkyConfig()
-    lost = [
-        f"--sky.{field.name}"
-        for field in dataclasses.fields(SkyConfig)
-        if field.name not in SET_WITH_VARY and getattr(config, field.name) != getattr(plain, field.name)
-    ]
-    if lost:
+    if options.gallery:
+        _require_plain(options, config)
+    if options.vary and options.survey:
+        raise UsageError("VaryAndSurvey", "--vary draws fields of any kind, --survey those of one survey; choose one")
+    drawing = "--vary" if options.vary else "--survey"
+    lost = [name for name in _changed(config) if name not in SET_WITH_VARY]
+    if lost and (options.vary or options.survey):
         raise UsageError(
             "VaryAndSky",
-            f"--vary draws {', '.join(lost)} anew for every field, so what is set would be lost; leave that out or "
-            f"leave out --vary, which goes together with --sky.{' and --sky.'.join(SET_WITH_VARY)} only",
+            f"{drawing} draws {_named(lost)} anew for every field, so what is set would be lost; leave that out or "
+            f"leave out {drawing}, which goes together with {_named(SET_WITH_VARY, ' and ')} only",
         )
 
 
-def _varied(config: SkyConfig, seed: int) -> SkyConfig:
-    """A random field: of ``config`` it keeps what `SET_WITH_VARY` names, everything else is drawn."""
-    drawn = random_config(np.random.default_rng(seed), size=config.size)
+def _require_plain(options: Namespace, config: SkyConfig) -> None:
+    """Refuse what has no effect beside ``--gallery``."""
+    chosen = {
+        "--vary": options.vary,
+        "--survey": options.survey,
+        "--fields": options.fields != 1,
+        "--truth-maps": options.truth_maps,
+        **{f"--sky.{name}": True for name in _changed(config)},
+    }
+    useless = [name for name, given in chosen.items() if given]
+    if useless:
+        raise UsageError(
+            "GalleryAlone", f"--gallery draws fields of its own, so {', '.join(useless)} would be lost; leave that out"
+        )
+
+
+def _changed(config: SkyConfig) -> list[str]:
+    """Options of ``--sky`` that differ from their defaults."""
+    plain, chosen = _options(dataclasses.asdict(SkyConfig())), _options(dataclasses.asdict(config))
+    return [name for name in chosen if chosen[name] != plain[name]]
+
+
+def _named(names: Sequence[str], joint: str = ", ") -> str:
+    return joint.join(f"--sky.{name}" for name in names)
+
+
+def _options(values: dict[str, Any]) -> dict[str, Any]:
+    """Options of a configuration by dotted name, those of its parts (``population.``, ``imaging.``) included."""
+    options: dict[str, Any] = {}
+    for name, value in values.items():
+        parts = _options(value) if isinstance(value, dict) else {}
+        options |= {f"{name}.{part}": inner for part, inner in parts.items()} or {name: value}
+    return options
+
+
+def _drawn(config: SkyConfig, options: Namespace, *, seed: int) -> SkyConfig:
+    """The field that the options ask for; a random one keeps of ``config`` what `SET_WITH_VARY` names."""
+    rng = np.random.default_rng(seed)
+    if options.survey:
+        drawn = survey_config(options.survey, rng, size=config.size)
+    elif options.vary:
+        drawn = random_config(rng, size=config.size)
+    else:
+        return config
     return dataclasses.replace(drawn, right_ascension=config.right_ascension)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neanias_ml.columns import Columns
 from neanias_ml.errors import InputError
-from neanias_ml.simulation.field_folder import replaced_together
+from neanias_ml.output_files import replaced_together
 from neanias_ml.simulation.sky import SimulatedSky, sky_wcs
 from neanias_ml.simulation.truth import ComponentTruth, IslandTruth, ObjectTruth, Truth
 
@@ -110,7 +110,7 @@ def map_header(sky: SimulatedSky) -> fits.Header:
     header["BMAJ"], header["BMIN"] = sky.config.beam_major / 3600.0, sky.config.beam_minor / 3600.0
     header["BPA"] = sky.config.beam_pa
     header["RESTFRQ"] = (sky.config.frequency, "[Hz]")
-    header["TELESCOP"] = ("SIMULATION", f"{sky.config.layout}-like array")
+    header["TELESCOP"] = ("SIMULATION", f"{sky.config.imaging.layout}-like array")
     header["OBJECT"] = f"seed {sky.seed}"
     return header
 
@@ -136,6 +136,7 @@ def _write_hdus(path: Path, hdus: fits.HDUList) -> None:
 
 def _write_table(path: Path, columns: Columns) -> None:
     names = [field.name for field in dataclasses.fields(columns)]
+    names += ["morphology"] if isinstance(columns, ObjectTruth) else []  # derived, for readers of the file
     table = Table([getattr(columns, name) for name in names], names=names)
     for name in names:
         table[name].unit = _UNITS.get(name)

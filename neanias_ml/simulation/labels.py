@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from neanias_ml.simulation.population import VISIBLE_SNR
-from neanias_ml.simulation.sources import Stamp
+from neanias_ml.simulation.sources.models import VISIBLE_SNR, Stamp
 
 MASK_SNR = 2.6
 """Masks reach down to this many local rms, as far as the extraction merges pixels."""

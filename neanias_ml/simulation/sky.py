@@ -9,12 +9,16 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from neanias_ml.maps import Beam, RadioMap
-from neanias_ml.simulation.artefacts import negative_bowls, sidelobe_artefacts
 from neanias_ml.simulation.config import SkyConfig
-from neanias_ml.simulation.interferometer import observe
-from neanias_ml.simulation.noise import background_map, blank_mask, correlated_noise, local_rms, rms_map
-from neanias_ml.simulation.population import draw_sources
-from neanias_ml.simulation.sources import SourceModel, Stamp, render
+from neanias_ml.simulation.imaging.artefacts import sidelobe_artefacts
+from neanias_ml.simulation.imaging.blanks import blank_mask
+from neanias_ml.simulation.imaging.bowls import negative_bowls
+from neanias_ml.simulation.imaging.interferometer import observe
+from neanias_ml.simulation.imaging.mosaic import draw_mosaic
+from neanias_ml.simulation.imaging.noise import background_map, correlated_noise, local_rms, rms_map
+from neanias_ml.simulation.sources.cirrus import cirrus_map
+from neanias_ml.simulation.sources.models import SourceModel, Stamp, render
+from neanias_ml.simulation.sources.population import draw_sources
 from neanias_ml.simulation.tables import Scene, build_truth
 from neanias_ml.simulation.truth import Truth
 
@@ -32,12 +36,12 @@ class SimulatedSky:
     radio_map
         The map as a telescope would deliver it: NaN where blank.
     rms
-        True local rms: thermal noise and the mass of the sidelobes (see `neanias_ml.simulation.noise.local_rms`);
+        True local rms: thermal noise and the mass of the sidelobes (`imaging.noise.local_rms`);
         all signal-to-noise ratios of the truth refer to it.
     thermal_rms
         Rms of the noise alone.
     background
-        True background: smooth emission plus the negative bowls of missing short spacings.
+        True background: smooth emission, the diffuse Galaxy, and the negative bowls of missing short spacings.
     model
         Noise-free emission at the resolution of the beam.
     artefact
@@ -73,19 +77,22 @@ def simulate_sky(config: SkyConfig, *, seed: int, sources: list[SourceModel] | N
         np.zeros((config.size, config.size), dtype=np.float32), beam=sky_beam(config), wcs=sky_wcs(config)
     )
     beam = geometry.beam_covariance
-    thermal = rms_map(config, _stream(seed, "rms"))
+    mosaic = draw_mosaic(config, _stream(seed, "mosaic"))
+    thermal = rms_map(config, _stream(seed, "rms"), mosaic=mosaic)
     coverage = observe(config, beam=beam)
     if sources is None:
         sources = draw_sources(config, _stream(seed, "sources"), noise=thermal, beam=beam)
     stamps = [render(source, beam=beam).inside(thermal.shape) for source in sources]
     model = _summed(stamps, thermal.shape)
     artefacts = sidelobe_artefacts(
-        config, _stream(seed, "artefacts"), sources, coverage=coverage, beam=beam, noise=thermal
+        config, _stream(seed, "artefacts"), sources, coverage=coverage, beam=beam, noise=thermal, mosaic=mosaic
     )
     background = background_map(config, _stream(seed, "background"))
-    background += negative_bowls(model, fraction=config.bowl_fraction, scale=config.bowl_scale * config.beam_fwhm)
+    background += cirrus_map(config, _stream(seed, "cirrus"), beam=beam)
+    bowl_scale = config.imaging.bowl_scale * config.beam_fwhm
+    background += negative_bowls(model, fraction=config.imaging.bowl_fraction, scale=bowl_scale)
     noise = correlated_noise(config, _stream(seed, "noise"), coverage=coverage, beam=beam) * thermal
-    blank = blank_mask(config, _stream(seed, "blank"))
+    blank = blank_mask(config, _stream(seed, "blank"), mosaic=mosaic, model=model)
     pixels = np.where(blank, np.float32(np.nan), model + artefacts.image + background + noise)
     radio_map = RadioMap.from_array(pixels, beam=sky_beam(config), wcs=sky_wcs(config), frequency=config.frequency)
     rms = local_rms(thermal, artefacts.image, beam_fwhm=config.beam_fwhm)

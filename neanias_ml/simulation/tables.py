@@ -9,11 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap, ellipse_from_covariance
-from neanias_ml.simulation.artefacts import Artefacts
+from neanias_ml.maps import RadioMap, ellipses_of_covariances, position_angle
+from neanias_ml.simulation.imaging.artefacts import Artefacts
 from neanias_ml.simulation.labels import ObjectMasks, island_labels, object_masks, spurious_labels
-from neanias_ml.simulation.population import VISIBLE_SNR
-from neanias_ml.simulation.sources import SourceModel, Stamp, patch_moments
+from neanias_ml.simulation.sources.models import (
+    GAUSSIAN_COLUMNS,
+    RENDER_REACH,
+    VISIBLE_SNR,
+    Gaussians,
+    SourceModel,
+    Stamp,
+)
+from neanias_ml.simulation.sources.painting import paint_gaussians
 from neanias_ml.simulation.truth import ComponentTruth, IslandTruth, ObjectTruth, Truth, classify
 
 FloatMap = NDArray[np.float32]
@@ -77,10 +84,10 @@ def _real_rows(scene: Scene, masks: ObjectMasks) -> list[tuple[object, ...]]:
     pixels = np.bincount(masks.labels.ravel(), minlength=len(ids) + 1)[1:]
     false = np.bincount(masks.labels.ravel(), np.abs(scene.artefacts.image).ravel(), minlength=len(ids) + 1)[1:]
     rows: list[tuple[object, ...]] = []
+    moments = [source.moments() for source in scene.sources]
+    sizes = _sizes_beams(scene, np.array([covariance for _, _, covariance in moments]).reshape(-1, 2, 2))
     for index, (source, stamp) in enumerate(zip(scene.sources, scene.stamps, strict=True)):
-        number = index + 1
-        x, y, covariance = source.moments()
-        size = _size_beams(scene, covariance)
+        number, (x, y, _), size = index + 1, moments[index], float(sizes[index])
         n_islands = masks.n_islands.get(number, 0)
         peak, snr, pollution = 0.0, 0.0, float("nan")
         if stamp is not None:
@@ -95,10 +102,10 @@ def _real_rows(scene: Scene, masks: ObjectMasks) -> list[tuple[object, ...]]:
     return rows
 
 
-def _size_beams(scene: Scene, covariance: NDArray[np.float64]) -> float:
-    """FWHM along the longest axis of a pixel covariance, in beams."""
-    longest = float(np.sqrt(max(np.linalg.eigvalsh(covariance)[1], 0.0)))
-    return FWHM_PER_SIGMA * longest / scene.radio_map.beam_fwhm
+def _sizes_beams(scene: Scene, covariances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """FWHM (n,) along the longest axis of pixel covariances (n, 2, 2), in beams."""
+    major, _, _ = ellipses_of_covariances(covariances)
+    return major / scene.radio_map.beam_fwhm
 
 
 def _spurious_rows(scene: Scene, spurious: NDArray[np.int32], count: int) -> list[tuple[object, ...]]:
@@ -113,7 +120,7 @@ def _spurious_rows(scene: Scene, spurious: NDArray[np.int32], count: int) -> lis
         snr = float((flux / scene.noise[window][inside]).max())
         owner = int(np.bincount(culprit[window][inside], weights=flux).argmax())
         visible = snr > VISIBLE_SNR
-        extent = (int(visible), len(flux) if visible else 0, _size_beams(scene, covariance))
+        extent = (int(visible), len(flux) if visible else 0, float(_sizes_beams(scene, covariance)))
         identity = (number + len(scene.sources), "spurious", "artefact", visible)
         rows.append((*identity, cx, cy, total, float(flux.max()), snr, *extent, float("nan"), owner))
     return rows
@@ -144,40 +151,51 @@ def _object_table(radio_map: RadioMap, rows: list[tuple[object, ...]]) -> Object
 
 def _component_table(scene: Scene) -> ComponentTruth:
     beam = scene.radio_map.beam_covariance
-    rows: list[tuple[float, ...]] = []
-    for number, source in enumerate(scene.sources, start=1):
-        parts = source.gaussians
-        for x, y, flux, peak, width in zip(
-            parts.x, parts.y, parts.total_flux, parts.peak_flux(beam), parts.covariance, strict=True
-        ):
-            rows.append((number, x, y, peak, flux, *_sky_ellipse(scene.radio_map, width)))
+    owners, pieces, peaks = [], [Gaussians.empty()], [np.zeros(0)]
+    for number, (source, stamp) in enumerate(zip(scene.sources, scene.stamps, strict=True), start=1):
+        parts = source.pieces()
+        heights = parts.peak_flux(beam)
         if source.patch is not None:
-            flux, place, width = patch_moments(source.patch)
-            stamp = scene.stamps[number - 1]
-            peak = float(stamp.data.max()) if stamp is not None else 0.0
-            rows.append((number, place[0], place[1], peak, flux, *_sky_ellipse(scene.radio_map, width)))
-    table = np.array(rows, dtype=float).reshape(len(rows), 8).T
-    ra, dec = _to_sky(scene.radio_map, table[1], table[2])
+            heights[-1] = _patch_peak(source, stamp, beam=beam)
+        owners += [number] * len(parts)
+        pieces.append(parts)
+        peaks.append(heights)
+    table = Gaussians(*(np.concatenate([getattr(part, name) for part in pieces]) for name in GAUSSIAN_COLUMNS))
+    ra, dec = _to_sky(scene.radio_map, table.x, table.y)
+    major, minor, pa = _sky_ellipses(scene.radio_map, table.covariance)
     return ComponentTruth(
-        component_id=np.arange(1, len(rows) + 1),
-        object_id=table[0].astype(np.int64),
-        x=table[1],
-        y=table[2],
+        component_id=np.arange(1, len(owners) + 1),
+        object_id=np.array(owners, dtype=np.int64),
+        x=table.x,
+        y=table.y,
         ra=ra,
         dec=dec,
-        peak_flux=table[3],
-        total_flux=table[4],
-        major=table[5],
-        minor=table[6],
-        pa=table[7],
+        peak_flux=np.concatenate(peaks),
+        total_flux=table.total_flux,
+        major=major,
+        minor=minor,
+        pa=pa,
     )
 
 
-def _sky_ellipse(radio_map: RadioMap, width: NDArray[np.float64]) -> tuple[float, float, float]:
-    """FWHM axes in arcsec and position angle in degrees of a pixel covariance, at the map's centre."""
+def _patch_peak(source: SourceModel, stamp: Stamp | None, *, beam: NDArray[np.float64]) -> float:
+    """Peak (Jy/beam) of an object's patch in the map, without the object's Gaussians."""
+    if stamp is None:
+        return 0.0
+    spots, rest = source.gaussians, stamp.data.copy()
+    x, y = spots.x - stamp.window.x0, spots.y - stamp.window.y0
+    paint_gaussians(rest, x, y, -spots.peak_flux(beam), spots.covariance + beam, RENDER_REACH)
+    return float(max(rest.max(), 0.0))
+
+
+def _sky_ellipses(
+    radio_map: RadioMap, widths: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """FWHM axes (n,) in arcsec and position angles in degrees of pixel covariances (n, 2, 2), at the map's centre."""
     scale = 3600.0 * radio_map.pixel_scale
     flip = np.array([[-scale, 0.0], [0.0, scale]])
-    return ellipse_from_covariance(flip @ width @ flip.T)
+    major, minor, angle = ellipses_of_covariances(flip @ widths @ flip.T)
+    return major, minor, position_angle(angle)
 
 
 def _island_table(

@@ -18,6 +18,34 @@ MAX_POLLUTION = 0.3
 """A one-island object with more artefact than this, relative to its model, is flagged."""
 COMPACT_LIMIT = 1.0
 """Largest intrinsic size of a compact object, beam FWHM."""
+MORPHOLOGIES = {
+    "point": "point",
+    "gauss": "resolved",
+    "FR-I": "FR-I",
+    "FR-II": "FR-II",
+    "wide-angle tail": "bent",
+    "narrow-angle tail": "bent",
+    "head-tail": "bent",
+    "double-double": "double-double",
+    "X-shaped": "winged",
+    "Z-shaped": "winged",
+    "remnant": "remnant",
+    "spiral": "spiral",
+    "SNR shell": "SNR",
+    "SNR filled": "SNR",
+    "SNR composite": "SNR",
+    "HII irregular": "HII",
+    "HII shell": "HII",
+    "HII cometary": "HII",
+    "PN disk": "PN",
+    "PN ring": "PN",
+    "PN bipolar": "PN",
+    "relic": "relic",
+    "halo": "halo",
+    "ORC": "ORC",
+    "filament": "filament",
+}
+"""Morphology of each kind of object that the simulation draws."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +57,7 @@ class ObjectTruth(Columns):
     class_name: TextColumn
     """spurious, compact, extended, extended-multisland or flagged (rule: `classify`)"""
     kind: TextColumn
-    """point, gauss, double, triple, jets, bent, diffuse, disk, shell, ring, filament or artefact"""
+    """fine morphology, a key of `MORPHOLOGIES`, or artefact"""
     visible: BoolColumn
     """has a mask: some pixel of its own exceeds 5 local rms"""
     x: FloatColumn
@@ -52,7 +80,12 @@ class ObjectTruth(Columns):
     pollution: FloatColumn
     """sum of |artefact| over the sum of the model, in the mask; NaN for artefacts and when not visible"""
     culprit_id: IntColumn
-    """for artefacts: the object whose sidelobe it is; 0 otherwise"""
+    """for artefacts: the object whose sidelobe, ghost or alias it is, 0 for interference; 0 for real objects"""
+
+    @property
+    def morphology(self) -> TextColumn:
+        """Morphology (N,) that a network can learn: that of the kind by `MORPHOLOGIES`, or else the kind itself."""
+        return np.array([MORPHOLOGIES.get(kind, kind) for kind in self.kind.tolist()], dtype=str)
 
 
 @dataclass(frozen=True)

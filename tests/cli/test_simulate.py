@@ -1,6 +1,7 @@
 """What `simulate` refuses, keeps and leaves behind."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -8,8 +9,18 @@ import pytest
 import yaml
 
 from neanias_ml.cli import simulate
-from neanias_ml.simulation import SkyConfig, random_config
+from neanias_ml.simulation import (
+    SURVEYS,
+    ImagingConfig,
+    PopulationConfig,
+    SkyConfig,
+    random_config,
+    survey_config,
+)
 from neanias_ml.simulation.files import field_files
+from neanias_ml.simulation.gallery import pages as gallery
+from neanias_ml.simulation.gallery.panels import source_panels
+from neanias_ml.simulation.imaging.config import MOSAICS
 
 SMALL = ("--sky.size", 64)
 
@@ -90,16 +101,21 @@ def test_numbers_out_of_range(run, tmp_path, no_work, option, value):
     assert not (tmp_path / "out").exists()
 
 
-VALUES = {"layout": "vla", "scans": 3}
-DRAWN = [field for field in dataclasses.fields(SkyConfig) if field.name not in simulate.SET_WITH_VARY]
+VALUES = {"imaging.layout": "vla", "imaging.scans": 3, "imaging.mosaic": MOSAICS[-1], "population.counts": "published"}
+DEFAULTS = {
+    prefix + field.name: field.default
+    for prefix, part in (("", SkyConfig), ("population.", PopulationConfig), ("imaging.", ImagingConfig))
+    for field in dataclasses.fields(part)
+    if field.name not in ("population", "imaging", *simulate.SET_WITH_VARY)
+}
 
 
-@pytest.mark.parametrize("field", DRAWN, ids=lambda field: field.name)
-def test_vary_refuses_what_it_would_draw_anew(run, tmp_path, no_work, field):
-    value = VALUES[field.name] if field.name in VALUES else 0.9 * field.default or 0.1
-    code, _, err = run("simulate", "-o", tmp_path / "out", "--vary", f"--sky.{field.name}", value)
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_vary_refuses_what_it_would_draw_anew(run, tmp_path, no_work, name):
+    value = VALUES[name] if name in VALUES else 0.9 * DEFAULTS[name] or 0.1
+    code, _, err = run("simulate", "-o", tmp_path / "out", "--vary", f"--sky.{name}", value)
     assert code == 2
-    one_sentence(err, code="VaryAndSky", mentions=f"--sky.{field.name} anew")
+    one_sentence(err, code="VaryAndSky", mentions=f"--sky.{name} anew")
 
 
 def test_vary_keeps_size_and_right_ascension_and_draws_the_rest(run, tmp_path):
@@ -120,6 +136,71 @@ def test_vary_repeats_from_its_printed_configuration(run, tmp_path):
     first = (tmp_path / "out" / "map.fits").read_bytes()
     assert run(*words, "--overwrite", "--quiet")[0] == 0
     assert (tmp_path / "out" / "map.fits").read_bytes() == first
+
+
+def test_a_survey_sets_what_it_fixes_and_draws_the_rest(run, tmp_path):
+    options = ("--sky.size", 80, "--sky.right_ascension", 33.0, "--seed", 5, "--quiet")
+    code, _, err = run("simulate", "-o", tmp_path, "--survey", "vlass", *options)
+    assert code == 0, err
+    config = json.loads((tmp_path / "truth.json").read_text())["config"]
+    drawn = dataclasses.asdict(survey_config("vlass", np.random.default_rng(5), size=80))
+    assert config == {**drawn, "right_ascension": 33.0}
+
+
+def test_a_survey_refuses_what_it_would_draw_anew(run, tmp_path, no_work):
+    code, _, err = run("simulate", "-o", tmp_path / "out", "--survey", "first", "--sky.rms", 1e-3)
+    assert code == 2
+    one_sentence(err, code="VaryAndSky", mentions="--survey draws --sky.rms anew")
+    code, _, err = run("simulate", "-o", tmp_path / "out", "--survey", "first", "--vary")
+    assert code == 2
+    one_sentence(err, code="VaryAndSurvey", mentions="choose one")
+
+
+def test_an_unknown_survey_is_refused_with_the_known_ones(run, tmp_path, no_work):
+    code, _, err = run("simulate", "-o", tmp_path / "out", "--survey", "wallaby")
+    assert code == 2 and all(name in err for name in SURVEYS)
+
+
+@pytest.fixture
+def short_gallery(monkeypatch):
+    """A gallery of one page with three panels."""
+    panels = list(itertools.islice(source_panels(3), 3))
+    seeds = []
+
+    def some(seed):
+        seeds.append(seed)
+        return iter(panels)
+
+    monkeypatch.setattr(gallery, "_PAGES", {"gallery_sources.png": ("Kinds of sources", 3, some)})
+    return seeds
+
+
+def test_the_gallery_is_drawn_instead_of_fields(run, tmp_path, no_work, short_gallery):
+    code, out, err = run("simulate", "--gallery", "-o", tmp_path, "--seed", 8)
+    assert code == 0, err
+    assert out.split() == [str(tmp_path / "gallery_sources.png")]
+    assert [path.name for path in tmp_path.iterdir()] == ["gallery_sources.png"]
+    assert short_gallery == [8]
+
+
+def test_the_gallery_keeps_files_of_the_user(run, tmp_path, no_work, short_gallery):
+    (tmp_path / "gallery_sources.png").write_text("mine")
+    code, _, err = run("simulate", "--gallery", "-o", tmp_path)
+    assert code == 2
+    one_sentence(err, code="OutputExists", mentions="--overwrite")
+    assert (tmp_path / "gallery_sources.png").read_text() == "mine" and short_gallery == []
+    assert run("simulate", "--gallery", "-o", tmp_path, "--overwrite", "--quiet")[:2] == (0, "")
+    assert (tmp_path / "gallery_sources.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "words", [("--vary",), ("--survey", "emu"), ("--fields", 2), ("--truth-maps",), ("--sky.size", 64)]
+)
+def test_the_gallery_refuses_what_it_would_ignore(run, tmp_path, no_work, short_gallery, words):
+    code, _, err = run("simulate", "--gallery", "-o", tmp_path / "out", *words)
+    assert code == 2
+    one_sentence(err, code="GalleryAlone", mentions=words[0])
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_interrupt_leaves_whole_fields_only(run, tmp_path, monkeypatch):

@@ -8,16 +8,19 @@ import json
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from astropy.wcs import WCS
 
 from neanias_ml.errors import InputError
 from neanias_ml.simulation import SkyConfig, files, random_config, read_truth, simulate_sky, write_simulation
 from neanias_ml.simulation.files import field_files
+from neanias_ml.simulation.truth import MORPHOLOGIES
+from tests.simulation.makers import changed
 
 
 @pytest.fixture(scope="module")
 def sky():
-    config = dataclasses.replace(random_config(np.random.default_rng(8), size=128), compact_density=20.0)
+    config = changed(random_config(np.random.default_rng(8), size=128), compact_density=20.0)
     return simulate_sky(config, seed=11)
 
 
@@ -39,6 +42,13 @@ def test_truth_comes_back_as_it_was_written(sky, tmp_path):
             ), column.name
 
 
+def test_the_table_of_objects_tells_their_morphology(sky, tmp_path):
+    write_simulation(sky, tmp_path)
+    table = Table.read(tmp_path / "truth_objects.ecsv")
+    assert set(table["morphology"]) >= {"point", "resolved"}
+    assert all(MORPHOLOGIES.get(kind, "artefact") == name for kind, name in table["kind", "morphology"].iterrows())
+
+
 def test_the_map_carries_beam_unit_frequency_and_geometry(sky, tmp_path):
     write_simulation(sky, tmp_path)
     with fits.open(tmp_path / "map.fits") as hdus:
@@ -57,7 +67,7 @@ def test_the_map_carries_beam_unit_frequency_and_geometry(sky, tmp_path):
 def test_the_manifest_repeats_the_field(sky, tmp_path):
     write_simulation(sky, tmp_path)
     manifest = json.loads((tmp_path / "truth.json").read_text())
-    again = simulate_sky(SkyConfig(**manifest["config"]), seed=manifest["seed"])
+    again = simulate_sky(SkyConfig.from_dict(manifest["config"]), seed=manifest["seed"])
     assert np.array_equal(again.radio_map.data, sky.radio_map.data, equal_nan=True)
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from neanias_ml.simulation.config import SkyConfig
-from neanias_ml.simulation.sources import Covariance
+from neanias_ml.simulation.imaging.antennas import antenna_layout
+from neanias_ml.simulation.imaging.config import ImagingConfig
+from neanias_ml.simulation.imaging.gridding import image_of_visibilities
+from neanias_ml.simulation.sources.models import Covariance
 
 HOUR_ANGLE_RATE = 2.0 * math.pi / 24.0
 """Radians of hour angle per (sidereal) hour."""
@@ -22,56 +24,6 @@ _MAX_VISIBILITIES = 300_000
 _SAMPLES_PER_HOUR = 60
 _FEWEST_SAMPLES = 128
 """Per baseline: enough that a snapshot's band is a line in the uv plane, not a row of dots."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Antenna positions (N, 2) east, north in metres, and the latitude in degrees."""
-
-    positions: NDArray[np.float64]
-    latitude: float
-
-
-def antenna_layout(name: str) -> Layout:
-    """Antennas of an array in the manner of a real one (``askap, meerkat, vla, atca, lofar``).
-
-    The Y of the VLA and the east-west line of the ATCA follow their published stations; the irregular
-    arrays are fixed draws with the published number of antennas, core share and extent.
-    """
-    return _LAYOUTS[name]()
-
-
-def _vla() -> Layout:
-    """Three arms of nine antennas at distances growing as n^1.716, D to A scaled alike."""
-    distance = 36.6 * np.arange(1, 10) ** 1.716
-    azimuth = np.radians([5.0, 125.0, 245.0])[:, None] - math.radians(10.0)
-    positions = np.stack([distance * np.sin(azimuth), distance * np.cos(azimuth)], -1).reshape(-1, 2)
-    return Layout(positions, 34.08)
-
-
-def _atca() -> Layout:
-    """Stations W4, W45, W102, W173, W195, W392 of the 6A configuration (multiples of 15.306 m)."""
-    east = -15.306 * np.array([4.0, 45.0, 102.0, 173.0, 195.0, 392.0])
-    return Layout(np.stack([east, np.zeros(6)], -1), -30.31)
-
-
-def _irregular(core: int, outer: int, *, core_sigma: float, radius: tuple[float, float], latitude: float) -> Layout:
-    rng = np.random.default_rng(core * 1000 + outer)
-    inner = rng.normal(0.0, core_sigma, (core, 2))
-    # a golden-angle spiral spreads the outer stations evenly over directions
-    angle = 2.399963 * np.arange(outer) + rng.normal(0.0, 0.2, outer)
-    distance = np.geomspace(*radius, outer) * rng.uniform(0.9, 1.1, outer)
-    spiral = np.stack([distance * np.cos(angle), distance * np.sin(angle)], -1)
-    return Layout(np.concatenate([inner, spiral]), latitude)
-
-
-_LAYOUTS = {
-    "askap": lambda: _irregular(24, 12, core_sigma=600.0, radius=(900.0, 3000.0), latitude=-26.7),
-    "meerkat": lambda: _irregular(44, 20, core_sigma=350.0, radius=(700.0, 4000.0), latitude=-30.7),
-    "vla": _vla,
-    "atca": _atca,
-    "lofar": lambda: _irregular(24, 14, core_sigma=1500.0, radius=(3000.0, 50000.0), latitude=52.9),
-}
 
 
 @dataclass(frozen=True)
@@ -88,6 +40,8 @@ class Coverage:
         (M,) antenna numbers of the baseline.
     hour
         (M,) hours since the start of the observation.
+    sample
+        (M,) number of the sample in time.
     n_antennas
         Number of antennas.
     """
@@ -98,6 +52,7 @@ class Coverage:
     first: NDArray[np.intp]
     second: NDArray[np.intp]
     hour: NDArray[np.float64]
+    sample: NDArray[np.intp]
     n_antennas: int
 
 
@@ -114,37 +69,38 @@ def observe(config: SkyConfig, *, beam: Covariance) -> Coverage:
     beam
         Pixel covariance (2, 2) of the restoring beam.
     """
-    layout = antenna_layout(config.layout)
+    layout = antenna_layout(config.imaging.layout)
     east, north = layout.positions.T
     first, second = np.triu_indices(len(east), 1)
-    samples = max(int(config.hour_angle_span * config.scan_duty * _SAMPLES_PER_HOUR), _FEWEST_SAMPLES)
+    samples = max(int(config.imaging.hour_angle_span * config.imaging.scan_duty * _SAMPLES_PER_HOUR), _FEWEST_SAMPLES)
     samples = min(samples, max(2, _MAX_VISIBILITIES // len(first)))
-    hours = _sample_hours(config, samples)
+    hours = _sample_hours(config.imaging, samples)
     u, v = _tracks(
         east[second] - east[first],
         north[second] - north[first],
         latitude=math.radians(layout.latitude),
         declination=math.radians(config.declination),
-        hour_angle=HOUR_ANGLE_RATE * (hours - 0.5 * config.hour_angle_span),
+        hour_angle=HOUR_ANGLE_RATE * (hours - 0.5 * config.imaging.hour_angle_span),
     )
-    stretch = 1.0 + config.bandwidth * (_band_places(*u.shape) - 0.5)
+    stretch = 1.0 + config.imaging.bandwidth * (_band_places(*u.shape) - 0.5)
     k = np.stack([-(u * stretch).ravel(), (v * stretch).ravel()])  # right ascension grows towards -x
     weight = np.full(k.shape[1], 1.0 / k.shape[1])
     for _ in range(3):  # weights depend on the density of the stretched plane, the stretch on the weights
         k = _fit_main_lobe(k, weight, beam=beam)
-        weight = _briggs_weights(k, robust=config.robust)
+        weight = _briggs_weights(k, robust=config.imaging.robust)
         radius = np.sqrt(np.einsum("im,ij,jm->m", k, beam, k))
         weight *= np.exp(-0.5 * (2.0 * math.pi * radius / 3.0) ** 2) * (np.abs(k).max(0) < 0.49)
         weight /= weight.sum()
     k = _fit_main_lobe(k, weight, beam=beam)
     used = (weight > 0.0) & (np.abs(k).max(0) < 0.49)
     antennas = np.tile(first, samples)[used], np.tile(second, samples)[used]
-    times = np.repeat(hours, len(first))[used]
-    return Coverage(k[0, used], k[1, used], weight[used] / weight[used].sum(), *antennas, times, len(east))
+    sample = np.repeat(np.arange(samples), len(first))[used]
+    weight = weight[used] / weight[used].sum()
+    return Coverage(k[0, used], k[1, used], weight, *antennas, hours[sample], sample, len(east))
 
 
-def _sample_hours(config: SkyConfig, samples: int) -> NDArray[np.float64]:
-    """Hours (samples,) since the start: ``config.scans`` equal scans with gaps between them."""
+def _sample_hours(config: ImagingConfig, samples: int) -> NDArray[np.float64]:
+    """Hours (samples,) since the start: ``scans`` equal scans with gaps between them."""
     place = (np.arange(samples) + 0.5) / samples * config.scans
     scan = np.floor(place)
     return (scan + 0.5 + config.scan_duty * (place - scan - 0.5)) * config.hour_angle_span / config.scans
@@ -201,32 +157,6 @@ def _briggs_weights(k: NDArray[np.float64], *, robust: float, cells: int = 512) 
     return weights
 
 
-def grid_visibilities(
-    coverage: Coverage, values: NDArray[np.complexfloating] | NDArray[np.floating], *, size: int
-) -> NDArray[np.complex64]:
-    """Sum visibilities (M,) into the half plane (size, size // 2 + 1) that ``irfft2`` expects.
-
-    With the inverse transform multiplied by size^2, the map of unit values times the weights has a
-    peak of 1 at pixel (0, 0). Each visibility stands for itself and its Hermitian mirror.
-    """
-    row, column, flipped = _cells(coverage, size)
-    half = size // 2 + 1
-    cell = row * half + column
-    share = np.where(column == 0, 1.0, 0.5)  # column 0 holds both halves; its Hermitian part is taken
-    real = np.bincount(cell, values.real * share, minlength=size * half)
-    imaginary = np.bincount(cell, np.where(flipped, -values.imag, values.imag) * share, minlength=size * half)
-    return (real + 1j * imaginary).astype(np.complex64).reshape(size, half)
-
-
-def _cells(coverage: Coverage, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    row, column = np.rint(coverage.ky * size).astype(np.intp), np.rint(coverage.kx * size).astype(np.intp)
-    flipped = column < 0
-    row, column = np.where(flipped, -row, row), np.abs(column)
-    return row % size, column, flipped
-
-
-def dirty_beam(coverage: Coverage, *, size: int) -> NDArray[np.float32]:
-    """Point response (size, size) of unit peak, centred on pixel (size // 2, size // 2)."""
-    grid = grid_visibilities(coverage, coverage.weight, size=size)
-    image = fft.irfft2(grid, s=(size, size), workers=1) * np.float32(size * size)
-    return fft.fftshift(image).astype(np.float32)
+def dirty_beam(coverage: Coverage, *, extent: int) -> NDArray[np.float32]:
+    """Point response (extent, extent) of unit peak, centred on pixel (extent // 2, extent // 2)."""
+    return image_of_visibilities(coverage.kx, coverage.ky, coverage.weight, extent=extent)

@@ -12,9 +12,12 @@ from scipy import fft
 
 from neanias_ml.columns import Columns
 from neanias_ml.maps import Window
+from neanias_ml.simulation.sources.painting import paint_gaussians
 
 FloatColumn = NDArray[np.float64]
 Covariance = NDArray[np.float64]
+VISIBLE_SNR = 5.0
+"""An object counts as visible where its model exceeds this many local rms."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,12 @@ class Gaussians(Columns):
 
     def peak_flux(self, beam: Covariance) -> FloatColumn:
         """Peak (N,) in Jy/beam after convolution with a beam of the given pixel covariance."""
-        return self.total_flux * np.sqrt(np.linalg.det(beam) / np.linalg.det(self.covariance + beam))
+        determinant = (self.cxx + beam[0, 0]) * (self.cyy + beam[1, 1]) - (self.cxy + beam[0, 1]) ** 2
+        return np.asarray(self.total_flux * np.sqrt(np.linalg.det(beam) / determinant))
+
+
+GAUSSIAN_COLUMNS = tuple(field.name for field in dataclasses.fields(Gaussians))
+"""Columns of `Gaussians` in the order of its arguments."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +87,21 @@ class SourceModel:
 
     def moments(self) -> tuple[float, float, Covariance]:
         """Flux-weighted centroid x, y (pixels) and intrinsic covariance (2, 2) (pixels squared)."""
-        weights, places, spreads = self.gaussians.total_flux, self._gaussian_places(), self.gaussians.covariance
-        if self.patch is not None:
-            weight, place, spread = patch_moments(self.patch)
-            weights = np.append(weights, weight)
-            places = np.vstack([places, place])
-            spreads = np.concatenate([spreads, spread[None]])
-        weights = weights / weights.sum()
+        parts = self.pieces()
+        weights, places = parts.total_flux / parts.total_flux.sum(), np.stack([parts.x, parts.y], -1)
         centre = weights @ places
         offsets = places - centre
-        covariance = np.einsum("n,nij->ij", weights, spreads + offsets[:, :, None] * offsets[:, None, :])
+        covariance = np.einsum("n,nij->ij", weights, parts.covariance + offsets[:, :, None] * offsets[:, None, :])
         return float(centre[0]), float(centre[1]), covariance
 
-    def _gaussian_places(self) -> NDArray[np.float64]:
-        return np.stack([self.gaussians.x, self.gaussians.y], -1)
+    def pieces(self) -> Gaussians:
+        """The Gaussians, and the patch as one more of its moments."""
+        if self.patch is None:
+            return self.gaussians
+        total, place, width = patch_moments(self.patch)
+        last = (*place, total, width[0, 0], width[0, 1], width[1, 1])
+        columns = zip(GAUSSIAN_COLUMNS, last, strict=True)
+        return Gaussians(*(np.append(getattr(self.gaussians, name), value) for name, value in columns))
 
 
 def patch_moments(patch: Patch) -> tuple[float, NDArray[np.float64], Covariance]:
@@ -133,7 +142,11 @@ def gaussian_transfer(shape: tuple[int, int], covariance: Covariance) -> NDArray
     return np.exp((-2.0 * math.pi**2 * form).astype(np.float32))
 
 
-def render(model: SourceModel, *, beam: Covariance, cut: float = 1e-5) -> Stamp:
+RENDER_REACH = math.sqrt(-2.0 * math.log(1e-5))
+"""Standard deviations down to which Gaussians are drawn: to 1e-5 of their peak."""
+
+
+def render(model: SourceModel, *, beam: Covariance, reach: float = RENDER_REACH) -> Stamp:
     """Convolve a model with the restoring beam.
 
     Parameters
@@ -142,39 +155,30 @@ def render(model: SourceModel, *, beam: Covariance, cut: float = 1e-5) -> Stamp:
         Intrinsic model.
     beam
         Pixel covariance (2, 2) of the restoring beam.
-    cut
-        Gaussians are drawn down to this fraction of their peak.
+    reach
+        Standard deviations down to which Gaussians are drawn.
 
     Returns
     -------
     Stamp
         The whole model, Jy/beam; its window may reach beyond the map (see `Stamp.inside`).
     """
-    parts = [] if model.patch is None else [_convolved_patch(model.patch, beam=beam)]
-    reach = math.sqrt(-2.0 * math.log(cut))
-    widths = model.gaussians.covariance + beam
-    peaks = model.gaussians.peak_flux(beam)
-    for x, y, peak, width in zip(model.gaussians.x, model.gaussians.y, peaks, widths, strict=True):
-        parts.append(_gaussian_part(float(x), float(y), float(peak), width, reach=reach))
-    y0, x0 = min(part[0] for part in parts), min(part[1] for part in parts)
-    y1 = max(part[0] + part[2].shape[0] for part in parts)
-    x1 = max(part[1] + part[2].shape[1] for part in parts)
+    patch = None if model.patch is None else _convolved_patch(model.patch, beam=beam)
+    parts = model.gaussians
+    widths = parts.covariance + beam
+    half = reach * np.sqrt(np.diagonal(widths, axis1=1, axis2=2))
+    corners = [np.stack([parts.x, parts.y], -1) - half, np.stack([parts.x, parts.y], -1) + half]
+    if patch is not None:
+        top, left, image = patch
+        corners[0] = np.vstack([corners[0], [left, top]])
+        corners[1] = np.vstack([corners[1], [left + image.shape[1] - 1, top + image.shape[0] - 1]])
+    x0, y0 = (math.floor(value) for value in corners[0].min(0))
+    x1, y1 = (math.ceil(value) + 1 for value in corners[1].max(0))
     canvas = np.zeros((y1 - y0, x1 - x0), dtype=np.float32)
-    for top, left, image in parts:
-        canvas[top - y0 : top - y0 + image.shape[0], left - x0 : left - x0 + image.shape[1]] += image
+    if patch is not None:
+        canvas[top - y0 : top - y0 + image.shape[0], left - x0 : left - x0 + image.shape[1]] = image
+    paint_gaussians(canvas, parts.x - x0, parts.y - y0, parts.peak_flux(beam), widths, reach)
     return Stamp(Window(y0, y1, x0, x1), canvas)
-
-
-def _gaussian_part(
-    x: float, y: float, peak: float, width: Covariance, *, reach: float
-) -> tuple[int, int, NDArray[np.float32]]:
-    half_x, half_y = reach * math.sqrt(width[0, 0]), reach * math.sqrt(width[1, 1])
-    left, top = math.floor(x - half_x), math.floor(y - half_y)
-    dx = np.arange(left, math.ceil(x + half_x) + 1) - x
-    dy = (np.arange(top, math.ceil(y + half_y) + 1) - y)[:, None]
-    inverse = np.linalg.inv(width)
-    form = inverse[0, 0] * dx * dx + 2.0 * inverse[0, 1] * dx * dy + inverse[1, 1] * dy * dy
-    return top, left, (peak * np.exp(-0.5 * form)).astype(np.float32)
 
 
 def _convolved_patch(patch: Patch, *, beam: Covariance) -> tuple[int, int, NDArray[np.float32]]:

@@ -1,0 +1,1 @@
+"""How close simulated maps are to real ones: statistics of maps and distances between them."""

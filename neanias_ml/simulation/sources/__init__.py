@@ -1,0 +1,1 @@
+"""What is in the sky: kinds of sources, their numbers, sizes and shapes."""
