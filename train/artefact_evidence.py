@@ -37,6 +37,11 @@ ASSET = Path(__file__).resolve().parents[1] / "neanias_ml/extraction/artefacts/a
 FIELD_SIZE = 1024
 LEAST_LOG_FAULTS = -1.3
 """Decimal logarithm of the mildest faults of odd fields over those of even ones."""
+FAULTS = (
+    "clean_depth", "extended_clean_depth", "gain_amplitude_error", "gain_phase_error", "pointing_error",
+    "bad_baselines", "ghost_fraction", "rfi_stripes",
+)  # fmt: skip
+"""Imaging options that those milder faults scale."""
 REAL_FRACTION = 0.5
 """Least share of an island's peak that the noise-free sky must explain for the island to be real."""
 RIDGE = 1.0
@@ -90,12 +95,8 @@ def field_config(seed: int) -> SkyConfig:
     rng = np.random.default_rng(seed)
     config = random_config(rng, size=FIELD_SIZE)
     mildness = float(10.0 ** rng.uniform(LEAST_LOG_FAULTS, 0.0)) if seed % 2 else 1.0
-    return dataclasses.replace(
-        config,
-        clean_depth=config.clean_depth * mildness,
-        gain_amplitude_error=config.gain_amplitude_error * mildness,
-        gain_phase_error=config.gain_phase_error * mildness,
-    )
+    milder = {name: getattr(config.imaging, name) * mildness for name in FAULTS}
+    return dataclasses.replace(config, imaging=dataclasses.replace(config.imaging, **milder))
 
 
 def extract(radio_map: RadioMap) -> tuple[ArtefactFeatures, IslandTable]:

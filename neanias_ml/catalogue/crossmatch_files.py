@@ -19,7 +19,7 @@ from neanias_ml.catalogue.table_files import write_ecsv_table, write_votable_tab
 from neanias_ml.catalogue.text import printable
 from neanias_ml.errors import UsageError
 from neanias_ml.maps.source import file_digest
-from neanias_ml.simulation.field_folder import replaced_together, require_room
+from neanias_ml.output_files import replaced_together, require_room
 
 MATCH_FILES = (
     "matches.ecsv", "matches.vot", "unmatched_a.ecsv", "unmatched_b.ecsv", "summary.json", "match.png", "run.json",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.text import printable
+from neanias_ml.datasets.labels.run_length import compress_runs, run_lengths
 from neanias_ml.extraction.tables import Islands
 from neanias_ml.inference.objects import ObjectTable
 from neanias_ml.models.classes import CLASS_LABELS, CLASS_NAMES
@@ -85,33 +86,3 @@ def _column_major_pixels(islands: Islands, members: IntArray, height: int) -> In
         columns, rows = np.nonzero(np.equal(box.T, table.island_id[row]))
         found.append((columns + x0) * height + rows + y0)
     return np.sort(np.concatenate(found))
-
-
-def run_lengths(pixels: IntArray, size: int) -> IntArray:
-    """COCO run lengths (zeros, ones, zeros, ...) of ascending pixel indices in an image of ``size`` pixels."""
-    breaks = np.flatnonzero(np.diff(pixels) != 1)
-    starts = pixels[np.concatenate([[0], breaks + 1])]
-    stops = pixels[np.concatenate([breaks, [pixels.size - 1]])] + 1
-    edges = np.empty(2 * starts.size + 2, dtype=np.int64)
-    edges[0], edges[1:-1:2], edges[2:-1:2], edges[-1] = 0, starts, stops, size
-    runs = np.diff(edges)
-    return runs[:-1] if runs[-1] == 0 else runs
-
-
-def compress_runs(runs: IntArray) -> str:
-    """The text form of run lengths that COCO's tools read.
-
-    From the fourth on, a run is stored as its difference from the one two before it; each number is cut in groups
-    of five bits, low first, with a sixth bit that says whether more follow, and written as characters from ``0`` on.
-    """
-    characters = []
-    for index, run in enumerate(runs.tolist()):
-        value = run - int(runs[index - 2]) if index > 2 else run
-        while True:
-            group = value & 0x1F
-            value >>= 5
-            more = value != (-1 if group & 0x10 else 0)
-            characters.append(chr((group | (0x20 if more else 0)) + 48))
-            if not more:
-                break
-    return "".join(characters)

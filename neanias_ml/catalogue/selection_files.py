@@ -12,7 +12,7 @@ from astropy.table import Table
 from neanias_ml.catalogue.crossmatch_files import table_manifest
 from neanias_ml.catalogue.manifest import RunRecord, write_manifest
 from neanias_ml.catalogue.selection import CutCount, Selection
-from neanias_ml.simulation.field_folder import replaced_together
+from neanias_ml.output_files import replaced_together
 
 
 def write_selection(

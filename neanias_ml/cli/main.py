@@ -17,6 +17,8 @@ VERBS = {
     "match": "two catalogues, of any finder, matched and compared",
     "select": "cuts on the rows of any catalogue",
     "simulate": "labelled maps for training and tests",
+    "convert": "labels between COCO, CAESAR sidecars and DS9 regions",
+    "datasets": "labels checked, counted and drawn",
 }
 """Verb and its line of help; the verb's function is ``neanias_ml.cli.VERB.main``."""
 

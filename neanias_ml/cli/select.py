@@ -21,7 +21,7 @@ from neanias_ml.catalogue.table_files import table_writer
 from neanias_ml.cli.options import parse_options, silent_libraries, verb_parser
 from neanias_ml.cli.report import configuration
 from neanias_ml.errors import UsageError
-from neanias_ml.simulation.field_folder import require_room
+from neanias_ml.output_files import require_room
 
 
 def build_parser() -> ArgumentParser:

@@ -1,5 +1,5 @@
 """Data for the network: channels, resampled tiles, shards, augmentation, preparation from simulated skies.
 
-Import from the modules: ``channels``, ``tiles``, ``shards`` and ``dihedral`` need numpy and scipy alone, so that
-training on prepared data runs without astropy; ``augment`` alone needs albumentations.
+Import from the modules: what training on prepared data needs (``channels``, ``tiles``, ``shards``, ``tile_store``,
+``augmentation`` and what that uses) runs without astropy; ``augment`` alone needs albumentations.
 """

@@ -1,4 +1,4 @@
-"""From one simulated field to tiles: extraction, observed truth, resampling, choice of windows."""
+"""From one field, simulated or real, to tiles: extraction, observed truth, resampling, choice of windows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.datasets.observed_truth import observed_truth
+from neanias_ml.datasets.channels import CHANNEL_NAMES, significance
+from neanias_ml.datasets.labelled_truth import labelled_truth, require_classes
+from neanias_ml.datasets.labels.labelled import LabelledImage
+from neanias_ml.datasets.observed_truth import ObservedTruth, observed_truth
 from neanias_ml.datasets.resampling import PIXELS_PER_BEAM, ResampledGrid, window_channels, window_labels
 from neanias_ml.datasets.tiles import TILE_SIZE, PreparedTile, keep_instances, renumber_islands
 from neanias_ml.extraction import Extraction, FinderConfig, Islands, SourceFinder
@@ -45,6 +48,8 @@ class PreparedField:
         (I, 4) xyxy grid pixels, (I,) Jy, (I,) labels of the owning instances.
     name
         Name of the field.
+    n_labelled
+        Objects that had a label; ``labels`` are those of them that the extractor found.
     """
 
     channels: NDArray[np.float32]
@@ -56,6 +61,7 @@ class PreparedField:
     island_fluxes: NDArray[np.float64]
     island_instance: IntArray
     name: str
+    n_labelled: int
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,7 +90,70 @@ def prepare_field(
     """Extract a simulated field, take its observed truth, and bring both to the network's grid."""
     extraction = extract_islands(sky.radio_map, config=finder)
     truth = observed_truth(sky, extraction.islands, noise=extraction.noise.evaluate()[1])
-    grid = ResampledGrid.of(sky.radio_map, pixels_per_beam=pixels_per_beam)
+    return _on_grid(
+        extraction,
+        truth,
+        name=name,
+        class_labels=class_labels,
+        pixels_per_beam=pixels_per_beam,
+        n_labelled=len(truth),
+    )
+
+
+def prepare_labelled(
+    radio_map: RadioMap,
+    image: LabelledImage,
+    *,
+    name: str,
+    finder: FinderConfig,
+    class_labels: Mapping[str, int],
+    pixels_per_beam: float = PIXELS_PER_BEAM,
+    is_exhaustive: bool = False,
+) -> PreparedField:
+    """Extract a labelled map, match its labels with the islands, and bring both to the network's grid.
+
+    Parameters
+    ----------
+    is_exhaustive
+        Whether an island without a label is background; else it is ignored.
+
+    Raises
+    ------
+    InputError
+        ``ClassUnknown`` if a label has a class that is not in ``class_labels``.
+    """
+    require_classes(image, tuple(class_labels))
+    if not np.isfinite(radio_map.data).any():
+        return _blank_field(radio_map, image, name=name, pixels_per_beam=pixels_per_beam)
+    extraction = extract_islands(radio_map, config=finder)
+    background, noise = extraction.noise.evaluate()
+    matched = labelled_truth(
+        image,
+        extraction.islands,
+        significance=significance(radio_map.data, background, noise),
+        is_exhaustive=is_exhaustive,
+    )
+    return _on_grid(
+        extraction,
+        matched.truth,
+        name=name,
+        class_labels=class_labels,
+        pixels_per_beam=pixels_per_beam,
+        n_labelled=matched.n_labelled,
+    )
+
+
+def _on_grid(
+    extraction: Extraction,
+    truth: ObservedTruth,
+    *,
+    name: str,
+    class_labels: Mapping[str, int],
+    pixels_per_beam: float,
+    n_labelled: int,
+) -> PreparedField:
+    """Islands and truth of a map on the network's grid."""
+    grid = ResampledGrid.of(extraction.radio_map, pixels_per_beam=pixels_per_beam)
     table = extraction.islands.table
     return PreparedField(
         channels=window_channels(extraction, grid, window=grid.extent),
@@ -96,6 +165,24 @@ def prepare_field(
         island_fluxes=np.asarray(table.total_flux),
         island_instance=truth.island_instance,
         name=name,
+        n_labelled=n_labelled,
+    )
+
+
+def _blank_field(radio_map: RadioMap, image: LabelledImage, *, name: str, pixels_per_beam: float) -> PreparedField:
+    """A field without a single pixel of data: nothing is extracted from it."""
+    shape = ResampledGrid.of(radio_map, pixels_per_beam=pixels_per_beam).shape
+    return PreparedField(
+        channels=np.zeros((len(CHANNEL_NAMES), *shape), dtype=np.float32),
+        instances=np.zeros(shape, dtype=np.int32),
+        labels=np.empty(0, dtype=np.int64),
+        class_names=np.empty(0, dtype="<U20"),
+        islands=np.zeros(shape, dtype=np.int32),
+        island_boxes=np.empty((0, 4)),
+        island_fluxes=np.empty(0),
+        island_instance=np.empty(0, dtype=np.int64),
+        name=name,
+        n_labelled=sum(not labelled.ignored for labelled in image.objects),
     )
 
 
@@ -133,9 +220,19 @@ def _cut(array: NDArray[Any], window: Window) -> NDArray[Any]:
     return result
 
 
-def covering_windows(shape: tuple[int, int], *, size: int = TILE_SIZE) -> list[Window]:
-    """Adjoining windows that cover a grid, the last ones reaching beyond it: for validation and test."""
-    return [Window(y, y + size, x, x + size) for y in range(0, shape[0], size) for x in range(0, shape[1], size)]
+def covering_windows(shape: tuple[int, int], *, size: int = TILE_SIZE, centred: bool = False) -> list[Window]:
+    """Adjoining windows that cover a grid, the outer ones reaching beyond it: for validation and test.
+
+    Parameters
+    ----------
+    centred
+        Put the middle of the grid into the middle of a window: cut-outs show their object there.
+    """
+    starts = []
+    for length in shape:
+        first = length // 2 - size // 2 if centred else 0
+        starts.append(range(first - size * -(-max(first, 0) // size), length, size))
+    return [Window(y, y + size, x, x + size) for y in starts[0] for x in starts[1]]
 
 
 def favoured_windows(
@@ -148,7 +245,7 @@ def favoured_windows(
     count
         Most windows; fewer where they would lie too close to each other.
     random_share
-        Share of windows placed without regard to content.
+        Share of windows placed without regard to content; with 0, only a field without instances gets any.
     """
     rare_first = rng.permutation(len(field.labels))
     rare_first = rare_first[np.argsort(~np.isin(field.class_names[rare_first], RARE_CLASSES), kind="stable")]
@@ -156,6 +253,8 @@ def favoured_windows(
     n_random = round(count * random_share) if len(centres) else count
     offsets = rng.uniform(-size / 4, size / 4, centres.shape)
     anywhere = rng.uniform(0, 1, (4 * count, 2)) * np.array(field.shape)
+    if random_share == 0 and len(centres):
+        anywhere = anywhere[:0]
     chosen: list[NDArray[np.float64]] = []
     for candidates, limit in ((centres + offsets, count - n_random), (anywhere, count)):
         for centre in candidates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from neanias_ml.errors import InputError
 SPLITS = ("train", "validation", "test")
 PLAN_FILE = "plan.json"
 """What is to be made; written first."""
+SOURCES_FILE = "sources.json"
+"""Digests of the real maps and labels that are used; written before the first shard."""
 MANIFEST_FILE = "manifest.json"
 """What was made; written last."""
 
@@ -18,39 +21,62 @@ MANIFEST_FILE = "manifest.json"
 def read_manifest(directory: Path | str) -> dict[str, Any]:
     """The manifest of a prepared folder.
 
+    ``digest`` names the data: it is that of everything else in the manifest. ``configuration``, ``class_labels``,
+    ``channels``, ``extractor`` and ``sources`` say how and of what they were made, ``splits`` what came of it with the
+    digest of each shard, ``sky`` which maps of which place and group went to which split.
+
     Raises
     ------
     InputError
-        ``NotPrepared`` if there is none.
+        ``NotPrepared`` if there is none, ``PlanDamaged`` if it is no JSON.
     """
     path = Path(directory) / MANIFEST_FILE
     if not path.is_file():
         raise InputError("NotPrepared", f"{path.parent} holds no {MANIFEST_FILE}; prepare the data first")
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return document
+    return _read_json(path)
 
 
 def write_manifest(directory: Path, document: dict[str, Any]) -> Path:
-    """Write the manifest, whole or not at all, and return its path."""
-    path = directory / MANIFEST_FILE
-    staging = path.with_name(f".{path.name}.part")
-    staging.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    return staging.replace(path)
+    """Write the manifest with its digest, whole or not at all, and return its path."""
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return write_json(directory / MANIFEST_FILE, {**document, "digest": digest})
 
 
-def check_plan(directory: Path, plan: dict[str, Any]) -> None:
+def check_plan(directory: Path, plan: dict[str, Any], *, name: str = PLAN_FILE) -> None:
     """Write the plan into a new folder, or make sure that an old one has the same.
+
+    Parameters
+    ----------
+    plan
+        JSON values.
+    name
+        File of the plan within the folder.
 
     Raises
     ------
     InputError
-        ``OtherData`` if the folder was prepared with other settings.
+        ``OtherData`` if the folder was prepared with other settings, ``PlanDamaged`` if its file is no JSON.
     """
-    path = directory / PLAN_FILE
+    path = directory / name
     if not path.is_file():
         directory.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
-    elif json.loads(path.read_text(encoding="utf-8")) != plan:
+        write_json(path, plan)
+    elif _read_json(path) != plan:
         raise InputError(
-            "OtherData", f"{directory} holds data prepared with other settings (see {PLAN_FILE}); name another folder"
+            "OtherData", f"{directory} holds data prepared with other settings (see {name}); name another folder"
         )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError("PlanDamaged", f"{path} is damaged ({error}); name a new folder and prepare again") from error
+    return document
+
+
+def write_json(path: Path, document: dict[str, Any]) -> Path:
+    """Write a document, whole or not at all, and return its path."""
+    staging = path.with_name(f".{path.name}.part")
+    staging.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return staging.replace(path)

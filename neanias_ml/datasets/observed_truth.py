@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from neanias_ml.datasets.tiles import IGNORED
 from neanias_ml.extraction import Islands
 from neanias_ml.simulation import SimulatedSky
 from neanias_ml.simulation.labels import MASK_SNR
@@ -33,9 +34,6 @@ FALSE_SHARE = 0.3
 ABSORBED_SHARE = 0.5
 """An object without an island of its own joins another object in whose islands this part of its mask lies."""
 
-IGNORED = -1
-"""Label of pixels that teach nothing."""
-
 
 @dataclass(frozen=True)
 class ObservedTruth:
@@ -48,7 +46,7 @@ class ObservedTruth:
     class_names
         (N,) class of each instance.
     object_ids
-        (N,) id in the simulation's table of objects; 0 for spurious islands.
+        (N,) id in the simulation's table of objects or number of the label; 0 for spurious islands of simulations.
     island_instance
         (I,) label of the instance that owns each island, `IGNORED` where undecided.
     """

@@ -1,4 +1,4 @@
-"""Preparation of training data: simulated skies to shards of tiles, split by sky, with a manifest."""
+"""Preparation of training data: simulated skies and labelled real maps to shards of tiles, with a manifest."""
 
 from __future__ import annotations
 
@@ -6,86 +6,76 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
+import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+import neanias_ml
 from neanias_ml.datasets.channels import CHANNEL_NAMES
-from neanias_ml.datasets.fields import covering_windows, cut_tile, favoured_windows, prepare_field
-from neanias_ml.datasets.manifest import MANIFEST_FILE, SPLITS, check_plan, write_manifest
-from neanias_ml.datasets.resampling import PIXELS_PER_BEAM
+from neanias_ml.datasets.manifest import (
+    MANIFEST_FILE,
+    SOURCES_FILE,
+    SPLITS,
+    check_plan,
+    read_manifest,
+    write_json,
+    write_manifest,
+)
+from neanias_ml.datasets.prepare_config import SIMULATED, PreparationConfig, RealSource
+from neanias_ml.datasets.prepare_maps import MapRecord, MapTask, opened, prepared_map, real_items, real_tasks
+from neanias_ml.datasets.real import RealSet
 from neanias_ml.datasets.shards import SHARD_SUFFIX, read_shard, write_shard
-from neanias_ml.datasets.tiles import TILE_SIZE, PreparedTile
-from neanias_ml.extraction import FinderConfig
-from neanias_ml.simulation import SkyConfig, random_config, simulate_sky
+from neanias_ml.datasets.sky_splits import assign_splits, membership
+from neanias_ml.datasets.tiles import PreparedTile
+from neanias_ml.maps import file_digest
+
+__all__ = ["PreparationConfig", "RealSource", "is_prepared", "prepare_data"]
 
 Progress = Callable[[str], None]
 """Called with one line of text."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparationConfig:
-    """What is simulated and how it is cut."""
-
-    train_fields: int = 300
-    """simulated fields for training"""
-    validation_fields: int = 30
-    """fields for calibration and thresholds"""
-    test_fields: int = 30
-    """fields for the reported metrics"""
-    field_sizes: tuple[int, ...] = (512, 640, 768)
-    """sides of the fields in map pixels, one drawn for each"""
-    tiles_per_field: int = 10
-    """tiles of a training field; validation and test fields are covered by adjoining tiles"""
-    fields_per_shard: int = 5
-    """fields in one file; the unit of work and of resuming"""
-    artefact_fraction: float = 0.6
-    """share of training fields with extra bright sources and calibration errors, for spurious and flagged examples"""
-    seed_jitter: tuple[float, float] = (4.5, 6.0)
-    """range of the seed threshold in training fields; the others use the finder's own"""
-    tile_size: int = TILE_SIZE
-    """side of a tile in grid pixels"""
-    pixels_per_beam: float = PIXELS_PER_BEAM
-    """sampling of the grid"""
-    finder: FinderConfig = field(default_factory=FinderConfig)
-    """extraction, the same as at inference"""
-    seed: int = 20240
-    """seed of everything"""
-
-    def n_fields(self, split: str) -> int:
-        """Number of fields of a split."""
-        return {"train": self.train_fields, "validation": self.validation_fields, "test": self.test_fields}[split]
+Classes = Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One unit of work: some fields of a split into one file."""
+    """One unit of work: some maps of one source and split into one file."""
 
-    split: str
-    fields: tuple[int, ...]
+    maps: tuple[MapTask, ...]
     path: Path
+
+    @property
+    def record_path(self) -> Path:
+        """The file beside the shard that says what came of each map."""
+        return self.path.with_suffix(".json")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the shard is there; its record was written before."""
+        return self.path.exists() and self.record_path.exists()
 
 
 def prepare_data(
     config: PreparationConfig,
     directory: Path | str,
     *,
-    class_labels: Mapping[str, int],
+    class_labels: Classes,
+    real_data: Path | str | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Path:
-    """Simulate, extract and cut all splits; shards that exist are kept, so an interrupted run goes on.
+    """Simulate or read, extract and cut all splits; shards that exist are kept, so an interrupted run goes on.
 
     Parameters
     ----------
     class_labels
         Label of each class name.
+    real_data
+        Folder of the sets of real maps; that of the environment variable ``NEANIAS_REAL_DATA`` when omitted.
     workers
         Processes; the result does not depend on their number.
 
@@ -97,93 +87,72 @@ def prepare_data(
     Raises
     ------
     InputError
-        ``OtherData`` if the folder was prepared with other settings.
+        ``OtherData`` if the folder was prepared with other settings or from other maps, ``RealSetMissing`` if a set is
+        not there, ``SplitConflict`` if maps of the same sky are held for different splits.
     """
     folder, report = Path(directory), progress or (lambda text: None)
+    root = os.fspath(real_data) if real_data is not None else None
+    sets = [opened(source, root) for source in config.real]
     check_plan(folder, _plan(config, class_labels))
-    tasks = list(_tasks(config, folder))
-    missing = [task for task in tasks if not task.path.exists()]
+    check_plan(folder, {one.name: {"maps": len(one), "digest": one.digest} for one in sets}, name=SOURCES_FILE)
+    tasks = list(_tasks(config, sets, folder))
+    missing = [task for task in tasks if not task.is_done]
     report(f"preparing {len(missing)} of {len(tasks)} shards in {folder}")
     started = time.monotonic()
-    for done, _ in enumerate(_run(missing, config, class_labels, workers), start=1):
+    for done, _ in enumerate(_run(missing, config, class_labels, root, workers), start=1):
         left = (time.monotonic() - started) / done * (len(missing) - done)
         report(f"shard {done}/{len(missing)}, about {left / 60:.1f} min left")
-    return write_manifest(folder, _manifest(config, tasks, class_labels))
+    return write_manifest(folder, _manifest(config, sets, tasks, class_labels))
 
 
-def is_prepared(config: PreparationConfig, directory: Path | str, *, class_labels: Mapping[str, int]) -> bool:
-    """Whether a folder holds the complete data of a configuration."""
+def is_prepared(config: PreparationConfig, directory: Path | str, *, class_labels: Classes) -> bool:
+    """Whether a folder holds the complete data of a configuration; the real maps need not be at hand.
+
+    Raises
+    ------
+    InputError
+        ``OtherData`` if it holds those of another configuration.
+    """
     folder = Path(directory)
     if not (folder / MANIFEST_FILE).is_file():
         return False
     check_plan(folder, _plan(config, class_labels))
-    return all(task.path.exists() for task in _tasks(config, folder))
+    splits = read_manifest(folder)["splits"]
+    return all((folder / split / shard).is_file() for split in SPLITS for shard in splits[split]["shards"])
 
 
-def field_tiles(
-    config: PreparationConfig, *, split: str, number: int, class_labels: Mapping[str, int]
-) -> list[PreparedTile]:
-    """Tiles of one field; the same configuration, split and number give the same tiles."""
-    rng = np.random.default_rng([config.seed, SPLITS.index(split), number])
-    training = split == "train"
-    sky_config = training_config(rng, size=int(rng.choice(config.field_sizes)), artefacts=config.artefact_fraction)
-    sky = simulate_sky(sky_config, seed=int(rng.integers(2**62)))
-    threshold = float(rng.uniform(*config.seed_jitter)) if training else config.finder.seed_threshold
-    prepared = prepare_field(
-        sky,
-        name=f"{split}-{number:05d}",
-        finder=dataclasses.replace(config.finder, seed_threshold=threshold),
-        class_labels=class_labels,
-        pixels_per_beam=config.pixels_per_beam,
-    )
-    if training:
-        windows = favoured_windows(prepared, rng, count=config.tiles_per_field, size=config.tile_size)
-    else:
-        windows = covering_windows(prepared.shape, size=config.tile_size)
-    return [cut_tile(prepared, window) for window in windows]
-
-
-def training_config(rng: np.random.Generator, *, size: int, artefacts: float) -> SkyConfig:
-    """A random field; a share ``artefacts`` of them has extra bright sources and worse calibration."""
-    config = random_config(rng, size=size)
-    if rng.uniform() >= artefacts:
-        return config
-    factor = rng.uniform(1.0, 3.0)
-    return dataclasses.replace(
-        config,
-        bright_sources=config.bright_sources + rng.uniform(1.0, 4.0),
-        clean_depth=min(0.5, max(config.clean_depth, 0.01) * factor),
-        gain_amplitude_error=min(0.3, max(config.gain_amplitude_error, 0.01) * factor),
-        gain_phase_error=min(40.0, max(config.gain_phase_error, 1.0) * factor),
-    )
-
-
-def _tasks(config: PreparationConfig, folder: Path) -> Iterator[ShardTask]:
-    for split in SPLITS:
-        numbers = range(config.n_fields(split))
-        for index, start in enumerate(range(0, len(numbers), config.fields_per_shard)):
-            fields = tuple(numbers[start : start + config.fields_per_shard])
-            yield ShardTask(split, fields, folder / split / f"shard-{index:04d}{SHARD_SUFFIX}")
+def _tasks(config: PreparationConfig, sets: Sequence[RealSet], folder: Path) -> Iterator[ShardTask]:
+    """Shards of all splits: those of the simulation, then those of each real set."""
+    maps = [MapTask(SIMULATED, split, number) for split in SPLITS for number in range(config.n_fields(split))]
+    by_shard: dict[tuple[str, str], list[MapTask]] = defaultdict(list)
+    for task in (*maps, *real_tasks(config, sets)):
+        by_shard[task.split, task.source].append(task)
+    for (split, source), members in by_shard.items():
+        for index, start in enumerate(range(0, len(members), config.fields_per_shard)):
+            chosen = tuple(members[start : start + config.fields_per_shard])
+            yield ShardTask(chosen, folder / split / f"{source}-{index:04d}{SHARD_SUFFIX}")
 
 
 def _run(
-    tasks: list[ShardTask], config: PreparationConfig, class_labels: Mapping[str, int], workers: int
+    tasks: list[ShardTask], config: PreparationConfig, class_labels: Classes, root: str | None, workers: int
 ) -> Iterator[None]:
     if workers <= 1:
         for task in tasks:
-            _prepare_shard(task, config, dict(class_labels))
+            _prepare_shard(task, config, dict(class_labels), root)
             yield
         return
     # spawned, because forked children of a process with running threads may hang
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
-        yield from _completed(pool, tasks, config, class_labels)
+        yield from _completed(pool, tasks, config, class_labels, root)
 
 
 def _completed(
-    pool: Executor, tasks: list[ShardTask], config: PreparationConfig, class_labels: Mapping[str, int]
+    pool: Executor, tasks: list[ShardTask], config: PreparationConfig, class_labels: Classes, root: str | None
 ) -> Iterator[None]:
-    futures: list[Future[None]] = [pool.submit(_prepare_shard, task, config, dict(class_labels)) for task in tasks]
+    futures: list[Future[None]] = [
+        pool.submit(_prepare_shard, task, config, dict(class_labels), root) for task in tasks
+    ]
     try:
         for future in as_completed(futures):
             future.result()
@@ -193,31 +162,64 @@ def _completed(
         raise
 
 
-def _prepare_shard(task: ShardTask, config: PreparationConfig, class_labels: Mapping[str, int]) -> None:
+def _prepare_shard(task: ShardTask, config: PreparationConfig, class_labels: Classes, root: str | None) -> None:
     tiles: list[PreparedTile] = []
-    for number in task.fields:
-        tiles.extend(field_tiles(config, split=task.split, number=number, class_labels=class_labels))
+    records = []
+    for map_task in task.maps:
+        more, record = prepared_map(map_task, config, class_labels=class_labels, real_data=root)
+        tiles += more
+        records.append(dataclasses.asdict(record))
+    task.path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(task.record_path, {"maps": records})
     write_shard(task.path, tiles)
 
 
-def _plan(config: PreparationConfig, class_labels: Mapping[str, int]) -> dict[str, Any]:
+def _plan(config: PreparationConfig, class_labels: Classes) -> dict[str, Any]:
     settings = json.loads(json.dumps(dataclasses.asdict(config)))
     return {"configuration": settings, "class_labels": dict(class_labels), "channels": list(CHANNEL_NAMES)}
 
 
-def _manifest(config: PreparationConfig, tasks: list[ShardTask], class_labels: Mapping[str, int]) -> dict[str, Any]:
+def _manifest(
+    config: PreparationConfig, sets: Sequence[RealSet], tasks: Sequence[ShardTask], class_labels: Classes
+) -> dict[str, Any]:
     plan = _plan(config, class_labels)
+    items = real_items(sets)
+    split_of = assign_splits(items, shares=config.shares, seed=config.split_seed)
+    finder = json.dumps(plan["configuration"]["finder"], sort_keys=True).encode()
+    return {
+        **plan,
+        "extractor": {"version": neanias_ml.__version__, "digest": hashlib.sha256(finder).hexdigest()},
+        "sources": {one.name: {"maps": len(one), "digest": one.digest} for one in sets},
+        "splits": {
+            split: _split_summary([task for task in tasks if task.maps[0].split == split], class_labels)
+            for split in SPLITS
+        },
+        "sky": membership(items, split_of),
+    }
+
+
+def _split_summary(tasks: Sequence[ShardTask], class_labels: Classes) -> dict[str, Any]:
+    """Counts of a split, in all and by source, and the digest of each shard."""
     names = {label: name for name, label in class_labels.items()}
-    splits: dict[str, Any] = {}
-    for split in SPLITS:
-        counts: Counter[str] = Counter()
-        shards: dict[str, str] = {}
-        tiles = 0
-        for task in (task for task in tasks if task.split == split):
-            shards[task.path.name] = hashlib.sha256(task.path.read_bytes()).hexdigest()
-            for tile in read_shard(task.path):
-                tiles += 1
-                counts.update(names[label] for label in tile.labels.tolist())
-        splits[split] = {"fields": config.n_fields(split), "tiles": tiles, "instances": dict(counts), "shards": shards}
-    digest = hashlib.sha256(json.dumps([plan, splits], sort_keys=True).encode()).hexdigest()
-    return {**plan, "splits": splits, "digest": digest}
+    by_source: dict[str, dict[str, Any]] = {}
+    total: Counter[str] = Counter()
+    for task in tasks:
+        source = by_source.setdefault(task.maps[0].source, {"maps": 0, **dict.fromkeys(_COUNTED, 0), "instances": {}})
+        records = [MapRecord(**record) for record in json.loads(task.record_path.read_text(encoding="utf-8"))["maps"]]
+        source["maps"] += len(records)
+        for count in _COUNTED:
+            source[count] += sum(getattr(record, count) for record in records)
+        found = Counter(names[label] for tile in read_shard(task.path) for label in tile.labels.tolist())
+        source["instances"] = dict(Counter(source["instances"]) + found)
+        total += found
+    return {
+        "fields": sum(source["maps"] for source in by_source.values()),
+        "tiles": sum(source["tiles"] for source in by_source.values()),
+        "instances": dict(total),
+        "sources": by_source,
+        "shards": {task.path.name: file_digest(task.path) for task in tasks},
+    }
+
+
+_COUNTED = ("tiles", "labelled", "recovered", "islands", "ignored_islands")
+"""Numbers of a `MapRecord` that add up."""

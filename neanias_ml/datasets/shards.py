@@ -1,22 +1,39 @@
-"""Shard files: many tiles in one compressed ``.npz`` without pickle, readable with numpy alone."""
+"""Shard files: many tiles in one container of plain arrays that is mapped into memory, not read.
+
+A shard is a safetensors file: a JSON header with the place of every array, then the arrays, uncompressed. Any tile of
+it is one copy of four maps away, any number of processes and threads may read it at a time, and nothing in it is code.
+Of the five channels it keeps the two that say all: signal to noise, not clipped (NaN where blank), and its smoothed
+map; the others follow from them and the islands.
+"""
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
+from neanias_ml.datasets.channels import SNR_CLIP, significance_of_asinh
 from neanias_ml.datasets.tiles import PreparedTile
 from neanias_ml.errors import InputError
 
-SHARD_SUFFIX = ".npz"
-_STACKED = ("channels", "instances", "islands")
-_JOINED = ("labels", "island_boxes", "island_fluxes", "island_instance")
-_COUNTS = ("label_counts", "island_counts")
+SHARD_SUFFIX = ".safetensors"
+FORMAT = "neanias_ml tiles 1"
+_MAPS = ("asinh_snr", "asinh_smoothed", "instances", "islands")
+_TABLES = ("labels", "island_boxes", "island_fluxes", "island_instance", "label_ends", "island_ends")
+_NOTE = "tiles"
+"""The one entry of the file's metadata: safetensors writes several in any order, and equal data make equal files."""
+_BLANK_BITS = 0x7E00
+"""Bits of the float16 NaN that marks a blank pixel."""
+_ONE_BITS = 0x3C00
+"""Bits of the float16 one."""
 
 
 def write_shard(path: Path, tiles: Sequence[PreparedTile]) -> None:
@@ -29,57 +46,155 @@ def write_shard(path: Path, tiles: Sequence[PreparedTile]) -> None:
     """
     if not tiles or len({tile.channels.shape for tile in tiles}) != 1:
         raise ValueError("a shard holds at least one tile, all of one size")
-    arrays: dict[str, NDArray[Any]] = {
-        name: np.stack([getattr(tile, name) for tile in tiles]) for name in _STACKED
-    }
-    arrays |= {name: np.concatenate([getattr(tile, name) for tile in tiles]) for name in _JOINED}
-    arrays["label_counts"] = np.array([len(tile.labels) for tile in tiles])
-    arrays["island_counts"] = np.array([len(tile.island_instance) for tile in tiles])
-    arrays["field"] = np.array([tile.field for tile in tiles])
+    arrays = _packed(tiles)
+    fields = [tile.field for tile in tiles]
+    note = json.dumps({"format": FORMAT, "fields": fields, "sha256": _digest(arrays, fields)})
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f".{path.name}.part")
-    with staging.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
-    staging.replace(path)
+    try:
+        save_file(arrays, staging, metadata={_NOTE: note})
+        staging.replace(path)
+    finally:
+        staging.unlink(missing_ok=True)
 
 
 def read_shard(path: Path) -> list[PreparedTile]:
-    """Tiles of a shard, in the order in which they were written.
+    """Tiles of a shard, in the order in which they were written, after a check of its digest.
+
+    Raises
+    ------
+    InputError
+        ``ShardDamaged`` if the file is not the whole shard that was written.
+    """
+    shard = Shard(path)
+    shard.verify()
+    return [shard[row] for row in range(len(shard))]
+
+
+class Shard(Sequence[PreparedTile]):
+    """The tiles of a shard file, each read when it is asked for.
+
+    Parameters
+    ----------
+    path
+        The file. It is mapped, and stays open as long as this object lives.
+
+    Attributes
+    ----------
+    labels
+        Class labels of each tile, without reading the tile.
+    fields
+        Name of the sky field of each tile.
 
     Raises
     ------
     InputError
         ``ShardDamaged`` if the file is not a whole shard.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in (*_STACKED, *_JOINED, *_COUNTS, "field")}
-        return _unpack(arrays)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            "ShardDamaged", f"{path} is not a readable shard of tiles ({error}); delete it and prepare the data again"
-        ) from error
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = safe_open(path, framework="numpy")
+            note = json.loads((self._file.metadata() or {}).get(_NOTE, "{}"))
+            if note.get("format") != FORMAT:
+                raise ValueError(f"its format is {note.get('format', 'not stated')}, not {FORMAT}")
+            self._sha256: str = note["sha256"]
+            self._tables = {name: self._file.get_tensor(name) for name in _TABLES}
+            self._maps = {name: self._file.get_slice(name) for name in _MAPS}
+            self.fields: list[str] = note["fields"]
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise self._damaged(error) from error
 
-def _unpack(arrays: dict[str, NDArray[Any]]) -> list[PreparedTile]:
-    ends = {name: np.cumsum(arrays[name]).tolist() for name in _COUNTS}
-    tiles = []
-    for row, field in enumerate(arrays["field"].tolist()):
-        spans = {name: slice(ends[name][row - 1] if row else 0, ends[name][row]) for name in _COUNTS}
-        island_span = spans["island_counts"]
-        tiles.append(
-            PreparedTile(
-                channels=arrays["channels"][row],
-                instances=arrays["instances"][row],
-                labels=arrays["labels"][spans["label_counts"]],
-                islands=arrays["islands"][row],
-                island_boxes=arrays["island_boxes"][island_span],
-                island_fluxes=arrays["island_fluxes"][island_span],
-                island_instance=arrays["island_instance"][island_span],
-                field=str(field),
-            )
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    @cached_property
+    def labels(self) -> list[NDArray[np.int64]]:
+        """Class labels of the tiles."""
+        return [self._rows("label", row)["labels"] for row in range(len(self))]
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self[index] for index in range(*row.indices(len(self)))]
+        place = range(len(self))[row]
+        maps = {name: self._maps[name][place] for name in _MAPS}
+        return PreparedTile(
+            channels=_channels(maps["asinh_snr"], maps["asinh_smoothed"], maps["islands"]),
+            instances=maps["instances"],
+            islands=maps["islands"],
+            field=self.fields[place],
+            **self._rows("label", place),
+            **self._rows("island", place),
         )
-    return tiles
+
+    def verify(self) -> None:
+        """Compare the content with the digest that was taken when it was written.
+
+        Raises
+        ------
+        InputError
+            ``ShardDamaged`` if they differ.
+        """
+        arrays = {name: self._file.get_tensor(name) for name in (*_MAPS, *_TABLES)}
+        if _digest(arrays, self.fields) != self._sha256:
+            raise self._damaged("its content is not what was written")
+
+    def _rows(self, kind: str, row: int) -> dict[str, NDArray[Any]]:
+        ends = self._tables[f"{kind}_ends"]
+        span = slice(int(ends[row]), int(ends[row + 1]))
+        names = ("labels",) if kind == "label" else ("island_boxes", "island_fluxes", "island_instance")
+        return {name: self._tables[name][span] for name in names}
+
+    def _damaged(self, reason: object) -> InputError:
+        return InputError(
+            "ShardDamaged",
+            f"{self.path} is not a readable shard of tiles ({reason}); delete it and prepare the data again",
+        )
+
+
+def _packed(tiles: Sequence[PreparedTile]) -> dict[str, NDArray[Any]]:
+    """Arrays of a shard: maps stacked, tables joined with (T + 1,) ends."""
+    channels = np.stack([tile.channels[1:3] for tile in tiles])
+    blank = np.stack([~tile.valid for tile in tiles])
+    channels[:, 0][blank] = np.uint16(_BLANK_BITS).view(np.float16)
+    arrays: dict[str, NDArray[Any]] = {
+        "asinh_snr": np.ascontiguousarray(channels[:, 0], dtype=np.float16),
+        "asinh_smoothed": np.ascontiguousarray(channels[:, 1], dtype=np.float16),
+        "instances": np.stack([tile.instances for tile in tiles]).astype(np.int16),
+        "islands": np.stack([tile.islands for tile in tiles]).astype(np.int16),
+    }
+    columns = {"labels": np.int64, "island_boxes": np.float32, "island_fluxes": np.float32, "island_instance": np.int64}
+    for name, kind in columns.items():
+        arrays[name] = np.concatenate([getattr(tile, name) for tile in tiles]).astype(kind)
+    arrays["label_ends"] = np.cumsum([0, *(len(tile.labels) for tile in tiles)])
+    arrays["island_ends"] = np.cumsum([0, *(len(tile.island_instance) for tile in tiles)])
+    return arrays
+
+
+def _channels(
+    asinh_snr: NDArray[np.float16], asinh_smoothed: NDArray[np.float16], islands: NDArray[np.int16]
+) -> NDArray[np.float16]:
+    """The five channels (5, S, S) float16."""
+    valid = asinh_snr.view(np.uint16) != _BLANK_BITS
+    channels = np.empty((5, *asinh_snr.shape), dtype=np.float16)
+    channels[1] = asinh_snr if valid.all() else np.where(valid, asinh_snr, np.float16(0))
+    channels[0] = np.clip(significance_of_asinh(channels[1]), *SNR_CLIP) / np.float32(SNR_CLIP[1])
+    channels[2] = asinh_smoothed
+    bits = channels.view(np.uint16)
+    np.multiply((islands > 0) & valid, np.uint16(_ONE_BITS), out=bits[3])
+    np.multiply(valid, np.uint16(_ONE_BITS), out=bits[4])
+    return channels
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]], fields: Sequence[str]) -> str:
+    """SHA-256 of names, shapes, types and bytes of all arrays, and of the fields' names."""
+    total = hashlib.sha256(json.dumps(list(fields)).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        total.update(array.data if array.size else b"")
+    return total.hexdigest()
 
 
 def shard_paths(directory: Path) -> list[Path]:
@@ -92,10 +207,10 @@ def shard_paths(directory: Path) -> list[Path]:
     """
     paths = sorted(path for path in directory.glob(f"*{SHARD_SUFFIX}") if not path.name.startswith("."))
     if not paths:
-        raise InputError("NoShards", f"{directory} holds no prepared tiles (*.npz); prepare the data first")
+        raise InputError("NoShards", f"{directory} holds no prepared tiles (*{SHARD_SUFFIX}); prepare the data first")
     return paths
 
 
 def read_tiles(directory: Path) -> list[PreparedTile]:
-    """All tiles of the shards in a folder."""
+    """All tiles of the shards in a folder, in memory."""
     return [tile for path in shard_paths(directory) for tile in read_shard(path)]

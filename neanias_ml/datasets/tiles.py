@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from neanias_ml.datasets.channels import significance_of_asinh
+
 FloatMap = NDArray[np.float32]
 IntMap = NDArray[np.int16]
 IntArray = NDArray[np.int64]
@@ -84,6 +86,21 @@ class PreparedTile:
         """(I,) False for islands that are not to be learnt from."""
         return self.island_instance != IGNORED
 
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(S, S) False where blank."""
+        return self.channels[4] > 0
+
+    @property
+    def significance(self) -> FloatMap:
+        """(S, S) signal to noise, not clipped, NaN where blank."""
+        return np.where(self.valid, significance_of_asinh(self.channels[1]), np.float32(np.nan))
+
+    @property
+    def smoothed_significance(self) -> FloatMap:
+        """(S, S) signal to noise of the smoothed map, in its own noise; 0 where blank."""
+        return significance_of_asinh(self.channels[2])
+
     def replace(self, **changes: Any) -> PreparedTile:
         """The same tile with some fields replaced."""
         return dataclasses.replace(self, **changes)
@@ -97,6 +114,22 @@ def label_boxes(labels: NDArray[np.integer], count: int) -> FloatMap:
             rows, cols = found
             boxes[row] = cols.start, rows.start, cols.stop, rows.stop
     return boxes
+
+
+def label_peaks(labels: NDArray[np.integer], values: FloatMap, count: int) -> tuple[FloatMap, IntArray]:
+    """Largest value (count,) of each of the labels 1 ... count, and its row and column (count, 2).
+
+    -inf and (0, 0) where a label has no pixel.
+    """
+    pixels = np.flatnonzero(labels > 0)
+    ascending = pixels[np.argsort(values.ravel()[pixels], kind="stable")]
+    owner = labels.ravel()[ascending]
+    place = np.full(count + 1, -1, dtype=np.int64)
+    place[owner] = ascending  # the last of equal indices stays: the largest
+    present = place[1:] >= 0
+    at = np.maximum(place[1:], 0)
+    peaks = np.where(present, values.ravel()[at], np.float32(-np.inf)).astype(np.float32)
+    return peaks, np.stack(np.divmod(at, labels.shape[1]), axis=1)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""Prepared tiles as batches of the network: proposals, targets, augmentation and sampling."""
+"""Prepared tiles as batches of the network: proposals, targets and augmentation."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from neanias_ml.datasets.dihedral import N_SYMMETRIES, scale_noise, transform_tile
+from neanias_ml.datasets.tile_store import TileStore
 from neanias_ml.datasets.tiles import PreparedTile
+from neanias_ml.datasets.variation.augmentation import TileAugmentation
 from neanias_ml.models.classes import CLASS_NAMES
 from neanias_ml.models.proposals import ProposalSet, island_proposals
 from neanias_ml.models.region_training import WindowTarget
+from neanias_ml.training.sampling import Draw
 
-TileTransform = Callable[[PreparedTile], PreparedTile]
+IntArray = NDArray[np.int64]
 
 
 class TileSample(NamedTuple):
@@ -41,20 +42,20 @@ class TileBatch(NamedTuple):
 
 
 class TileDataset(Dataset[TileSample]):
-    """Tiles in memory, augmented at random when training.
+    """Tiles as samples of the network, varied at random when training.
+
+    What a sample looks like depends on the seed and on its `Draw` alone, never on the process that makes it.
 
     Parameters
     ----------
     tiles
-        Prepared tiles; their arrays are not copied.
+        Prepared tiles, in memory or read one by one (`neanias_ml.datasets.tile_store.TileStore`).
     pixels_per_beam
         Sampling of the tiles.
-    augment
-        Turn, mirror and change the noise level at random.
-    transform
-        Further change of a tile before that, for example `neanias_ml.datasets.augment.GeometricAugmentation`.
-    noise_jitter
-        Largest relative error of the noise estimate that is simulated.
+    augmentation
+        How tiles are varied; None leaves them as they are.
+    seed
+        Seed of the variation.
     """
 
     def __init__(
@@ -62,35 +63,39 @@ class TileDataset(Dataset[TileSample]):
         tiles: Sequence[PreparedTile],
         *,
         pixels_per_beam: float,
-        augment: bool = False,
-        transform: TileTransform | None = None,
-        noise_jitter: float = 0.1,
+        augmentation: TileAugmentation | None = None,
+        seed: int = 0,
     ) -> None:
         self.tiles = tiles
         self.pixels_per_beam = pixels_per_beam
-        self.augment = augment
-        self.transform = transform
-        self.noise_jitter = noise_jitter
+        self.augmentation = augmentation
+        self.seed = seed
+        self._holders: dict[tuple[int, ...], IntArray] = {}
 
     def __len__(self) -> int:
         return len(self.tiles)
 
-    def __getitem__(self, index: int) -> TileSample:
-        tile, factor = self.tiles[index], 1.0
-        if self.augment:
-            if self.transform is not None:
-                tile = self.transform(tile)
-            # torch's generator is seeded differently in every worker and epoch
-            tile = transform_tile(tile, int(torch.randint(N_SYMMETRIES, ())))
-            factor = 1.0 + self.noise_jitter * (2.0 * float(torch.rand(())) - 1.0)
+    def __getitem__(self, draw: int | Draw) -> TileSample:
+        draw = draw if isinstance(draw, Draw) else Draw(draw)
+        tile = self.tiles[draw.row]
+        if self.augmentation is not None:
+            rng = np.random.default_rng([self.seed, draw.epoch, draw.position, draw.row])
+            tile = self.augmentation(tile, rng, partners=self.partner)
         proposals = tile_proposals(tile, pixels_per_beam=self.pixels_per_beam, islands=tile.learnable_islands)
-        return TileSample(tile_image(tile, noise_factor=factor), torch.from_numpy(proposals.boxes), tile_target(tile))
+        return TileSample(tile_image(tile), torch.from_numpy(proposals.boxes), tile_target(tile))
+
+    def partner(self, rng: np.random.Generator, classes: tuple[int, ...]) -> PreparedTile | None:
+        """A random tile that holds one of some classes, None where there is none."""
+        if classes not in self._holders:
+            present = [np.isin(labels, classes).any() for labels in tile_labels(self.tiles)]
+            self._holders[classes] = np.flatnonzero(present)
+        holders = self._holders[classes]
+        return self.tiles[int(rng.choice(holders))] if len(holders) else None
 
 
-def tile_image(tile: PreparedTile, *, noise_factor: float = 1.0) -> Tensor:
+def tile_image(tile: PreparedTile) -> Tensor:
     """Channels (5, S, S) float32 of a tile."""
-    channels = tile.channels.astype(np.float32)
-    return torch.from_numpy(scale_noise(channels, noise_factor) if noise_factor != 1.0 else channels)
+    return torch.from_numpy(tile.channels.astype(np.float32))
 
 
 def tile_proposals(
@@ -124,20 +129,12 @@ def collate(samples: Sequence[TileSample]) -> TileBatch:
     )
 
 
+def tile_labels(tiles: Sequence[PreparedTile]) -> list[IntArray]:
+    """Class labels of each tile; those of a store are known without reading its tiles."""
+    return tiles.labels if isinstance(tiles, TileStore) else [tile.labels for tile in tiles]
+
+
 def class_counts(tiles: Sequence[PreparedTile]) -> tuple[int, ...]:
     """Number of instances of each class, in the order of ``CLASS_NAMES``."""
-    labels = np.concatenate([tile.labels for tile in tiles] or [np.empty(0, np.int64)])
+    labels = np.concatenate([np.empty(0, np.int64), *tile_labels(tiles)])
     return tuple(int(count) for count in np.bincount(labels, minlength=len(CLASS_NAMES) + 1)[1:])
-
-
-def repeat_factors(tiles: Sequence[PreparedTile], *, threshold: float) -> NDArray[np.float64]:
-    """How often each tile is to be drawn: sqrt(threshold / f) of its rarest class, at least 1.
-
-    f is the share of tiles that hold the class. Gupta, Dollar and Girshick 2019 (LVIS, arXiv:1908.03195).
-    """
-    holds = np.zeros((len(tiles), len(CLASS_NAMES)), dtype=bool)
-    for row, tile in enumerate(tiles):
-        holds[row, tile.labels - 1] = True
-    share = np.maximum(holds.mean(axis=0), 1e-9) if len(tiles) else np.ones(len(CLASS_NAMES))
-    by_class = np.array([max(1.0, math.sqrt(threshold / part)) for part in share])
-    return np.where(holds, by_class, 1.0).max(axis=1, initial=1.0)

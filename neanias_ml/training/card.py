@@ -6,6 +6,10 @@ from typing import Any
 
 from neanias_ml.models.settings import BundleSettings
 
+SIMULATED = "simulated"
+RADIOGALAXYNET = "radiogalaxynet"
+"""Names of sources in a data manifest."""
+
 
 def metrics_table(metrics: dict[str, Any]) -> str:
     """Markdown table of the scores of `neanias_ml.training.tile_scores.tile_metrics`."""
@@ -23,7 +27,7 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     lines += [
         "",
         f"One-to-one matches of equal class at mask IoU {metrics['iou']} on {metrics['tiles']} tiles of "
-        f"{metrics['fields']} simulated fields; intervals by bootstrap over fields. "
+        f"{metrics['fields']} maps; intervals by bootstrap over fields. "
         f"By the definition of caesar-mrcnn (IoU 0.6, score 0.7): completeness "
         f"{_percent(metrics['caesar']['completeness'])}, reliability {_percent(metrics['caesar']['reliability'])}.",
         "",
@@ -50,8 +54,9 @@ channels ({", ".join(settings.channels)}) at {settings.pixels_per_beam:g} pixels
 ## Training
 
 Residual blocks {blocks}, trained from random weights for {metadata["steps"]} steps of
-{metadata["training"]["batch_size"]} tiles on {data["train"]["tiles"]} tiles of {data["train"]["fields"]} simulated
-fields; temperatures and thresholds from {data["validation"]["fields"]} other fields. Data digest
+{metadata["training"]["batch_size"]} tiles on {data["train"]["tiles"]} tiles of {data["train"]["fields"]} maps
+({_sources(data["train"])}); temperatures and thresholds from {data["validation"]["fields"]} maps of other sky
+({_sources(data["validation"])}), the metrics from {data["test"]["fields"]} ({_sources(data["test"])}). Data digest
 `{metadata["data_digest"][:16]}`.
 
 ## Metrics
@@ -60,13 +65,37 @@ fields; temperatures and thresholds from {data["validation"]["fields"]} other fi
 
 ## Limits
 
-- Trained and scored on simulated fields alone: point-like and resolved sources, doubles, triples, jets, diffuse shapes,
-  noise, sidelobes and calibration errors of five arrays. Real maps hold what the simulation does not.
+{_limits_of_data(data["train"])}
 - Objects larger than a window ({settings.window_size / settings.pixels_per_beam:.0f} beams) are seen in part only.
 - An object that the extractor splits or merges is judged by what was extracted; emission below the merge threshold is
   not seen.
 - Blank pixels, steep noise gradients and beams sampled by fewer than 2.5 pixels are at the edge of the training data.
 """
+
+
+def _sources(split: dict[str, Any]) -> str:
+    """The sources of a split with their numbers of maps."""
+    return ", ".join(f"{name} {source['maps']}" for name, source in split["sources"].items()) or "none"
+
+
+def _limits_of_data(train: dict[str, Any]) -> str:
+    """What the training data are not."""
+    real = [name for name in train["sources"] if name != SIMULATED]
+    if not real:
+        return (
+            "- Trained on simulated fields alone: sources of many kinds, noise, sidelobes and faults of five\n"
+            "  arrays. Real maps hold what the simulation does not."
+        )
+    lines = [
+        f"- The real maps ({', '.join(real)}) are labelled in part: what has no label there was neither learnt nor\n"
+        "  scored, so that precision on them is a lower bound."
+    ]
+    if RADIOGALAXYNET in real:
+        lines.append(
+            "- RadioGalaxyNET holds no fluxes: peaks were rebuilt from the widths of islands, noise added. Shapes\n"
+            "  are real there, signal to noise is not."
+        )
+    return "\n".join(lines)
 
 
 def _percent(value: float | None) -> str:

@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
-from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from neanias_ml.datasets.manifest import read_manifest
-from neanias_ml.datasets.shards import read_tiles
-from neanias_ml.datasets.tiles import PreparedTile
-from neanias_ml.training.batches import TileDataset, TileSample, TileTransform, collate, repeat_factors
+from neanias_ml.datasets.tile_store import TileStore
+from neanias_ml.datasets.variation.augmentation import AugmentConfig, TileAugmentation
+from neanias_ml.datasets.variation.reobserve import IslandRule
+from neanias_ml.models.classes import CLASS_LABELS, CLASS_NAMES
+from neanias_ml.training.batches import TileDataset, tile_labels
+from neanias_ml.training.loader import TileLoader, tile_loader
+from neanias_ml.training.sampling import ProcessPlace, TileSampler, repeat_factors
+
+RARE_CLASSES = ("spurious", "flagged")
+"""The classes without which a network does not learn what is false."""
 
 
 class TileDataModule(lightning.LightningDataModule):
-    """Training and validation tiles of a prepared folder, held in memory.
+    """Training, validation and test tiles of a prepared folder, read from disk as they are needed.
+
+    What is drawn, in which order and how it is varied follows from the seed, the epoch and the number of training
+    processes; the number of loader processes changes nothing.
 
     Parameters
     ----------
     directory
         Folder with ``manifest.json``.
     batch_size
-        Tiles per step.
+        Tiles per step and training process.
     workers
-        Loader processes; 0 loads in the training process.
+        Loader processes of each training process; 0 loads in the training process. They end with `teardown`.
+    augment
+        How training tiles are varied.
     repeat_threshold
         Classes in fewer than this share of the tiles are drawn more often; see `repeat_factors`.
-    noise_jitter
-        Largest relative error of the noise estimate that is simulated.
+    rare_share
+        Least share of draws with something spurious or flagged, as far as the data have any.
     validation_tiles
         At most so many validation tiles are used while training.
-    transform
-        Further augmentation of the training tiles.
+    seed
+        Seed of draws and augmentation.
+    place
+        This process among those that train together; None to ask Lightning, ``torch.distributed`` or Horovod's
+        environment when a loader is made.
     """
 
     def __init__(
@@ -41,58 +56,82 @@ class TileDataModule(lightning.LightningDataModule):
         *,
         batch_size: int = 8,
         workers: int = 0,
+        augment: AugmentConfig | None = None,
         repeat_threshold: float = 0.3,
-        noise_jitter: float = 0.1,
+        rare_share: float = 0.15,
         validation_tiles: int = 64,
-        transform: TileTransform | None = None,
+        seed: int = 0,
+        place: ProcessPlace | None = None,
     ) -> None:
         super().__init__()
         self.directory = Path(directory)
         self.batch_size = batch_size
         self.workers = workers
+        self.augment = augment or AugmentConfig()
         self.repeat_threshold = repeat_threshold
-        self.noise_jitter = noise_jitter
+        self.rare_share = rare_share
         self.validation_tiles = validation_tiles
-        self.transform = transform
-        self.pixels_per_beam = float(read_manifest(directory)["configuration"]["pixels_per_beam"])
-        self._tiles: dict[str, list[PreparedTile]] = {}
+        self.seed = seed
+        self._configuration: dict[str, Any] = read_manifest(directory)["configuration"]
+        self.pixels_per_beam = float(self._configuration["pixels_per_beam"])
+        self._place = place
+        self._stores: dict[str, TileStore] = {}
+        self._loaders: list[TileLoader] = []
 
-    def tiles(self, split: str) -> list[PreparedTile]:
-        """All tiles of ``train``, ``validation`` or ``test``, read at first use."""
-        if split not in self._tiles:
-            self._tiles[split] = read_tiles(self.directory / split)
-        return self._tiles[split]
+    @property
+    def place(self) -> ProcessPlace:
+        """Where this process stands among those that train together."""
+        return self._place or ProcessPlace.current(self.trainer)
 
-    def train_dataloader(self) -> DataLoader[TileSample]:
-        """Endless variety: tiles drawn with repetition, turned and mirrored."""
+    def tiles(self, split: str) -> TileStore:
+        """All tiles of ``train``, ``validation`` or ``test``."""
+        if split not in self._stores:
+            self._stores[split] = TileStore(self.directory / split)
+        return self._stores[split]
+
+    def train_dataloader(self) -> TileLoader:
+        """An epoch of tiles in random order, rare classes more often, each draw varied anew."""
         tiles = self.tiles("train")
-        dataset = TileDataset(
-            tiles,
-            pixels_per_beam=self.pixels_per_beam,
-            augment=True,
-            transform=self.transform,
-            noise_jitter=self.noise_jitter,
+        factors = repeat_factors(
+            tile_labels(tiles),
+            n_classes=len(CLASS_NAMES),
+            threshold=self.repeat_threshold,
+            rare=[CLASS_LABELS[name] for name in RARE_CLASSES],
+            rare_share=self.rare_share,
         )
-        weights = repeat_factors(tiles, threshold=self.repeat_threshold).tolist()
-        sampler = WeightedRandomSampler(weights, num_samples=len(tiles), replacement=True)
-        return self._loader(dataset, sampler=sampler)
+        augmentation = TileAugmentation(
+            self.augment, islands=IslandRule.of(self._configuration), class_labels=CLASS_LABELS
+        )
+        dataset = TileDataset(tiles, pixels_per_beam=self.pixels_per_beam, augmentation=augmentation, seed=self.seed)
+        return self._loader(dataset, TileSampler(len(tiles), factors=factors, place=self.place, seed=self.seed))
 
-    def val_dataloader(self) -> DataLoader[TileSample]:
+    def val_dataloader(self) -> TileLoader:
         """Evenly spaced validation tiles, as they are."""
         tiles = self.tiles("validation")
-        step = max(1, -(-len(tiles) // self.validation_tiles))
-        dataset = TileDataset(tiles[::step], pixels_per_beam=self.pixels_per_beam)
-        return self._loader(dataset, sampler=None)
+        return self._evaluation_loader(tiles.every(max(1, -(-len(tiles) // self.validation_tiles))))
 
-    def _loader(self, dataset: TileDataset, *, sampler: WeightedRandomSampler | None) -> DataLoader[TileSample]:
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            num_workers=self.workers,
-            collate_fn=collate,
-            drop_last=sampler is not None and len(dataset) >= self.batch_size,
-            persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
+    def test_dataloader(self) -> TileLoader:
+        """All test tiles, as they are."""
+        return self._evaluation_loader(self.tiles("test"))
+
+    def teardown(self, stage: str | None = None) -> None:
+        """End all loader processes."""
+        while self._loaders:
+            self._loaders.pop().close()
+
+    def _evaluation_loader(self, tiles: TileStore) -> TileLoader:
+        dataset = TileDataset(tiles, pixels_per_beam=self.pixels_per_beam)
+        return self._loader(dataset, TileSampler(len(tiles), place=self.place))
+
+    def _loader(self, dataset: TileDataset, sampler: TileSampler) -> TileLoader:
+        loader = tile_loader(
+            dataset, sampler, batch_size=self.batch_size, workers=self.workers, pin_memory=self._on_cuda()
         )
+        self._loaders.append(loader)
+        return loader
 
+    def _on_cuda(self) -> bool:
+        """Whether batches go to a CUDA device."""
+        if self.trainer is not None:
+            return bool(self.trainer.strategy.root_device.type == "cuda")
+        return torch.cuda.is_available()

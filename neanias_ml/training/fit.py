@@ -239,19 +239,14 @@ def _score(model: IslandRCNN, module: TileDataModule, split: str, fit: FitConfig
 
 
 def _data_module(data: Path | str, fit: FitConfig) -> TileDataModule:
-    transform = None
-    if fit.rotate:
-        from neanias_ml.datasets.augment import GeometricAugmentation
-
-        transform = GeometricAugmentation(seed=fit.seed)
     return TileDataModule(
         data,
         batch_size=fit.batch_size,
         workers=fit.workers,
+        augment=fit.augment,
         repeat_threshold=fit.repeat_threshold,
-        noise_jitter=fit.noise_jitter,
         validation_tiles=fit.validation_tiles,
-        transform=transform,
+        seed=fit.seed,
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from neanias_ml.datasets.variation.augmentation import AugmentConfig
 from neanias_ml.errors import UsageError
 from neanias_ml.models.config import WINDOW_STRIDE
 
 _BUDGETS = ("max_minutes", "max_steps")
 _POSITIVE = (*_BUDGETS, "batch_size", "learning_rate", "validation_tiles", "checkpoint_minutes", "devices")
-_NOT_NEGATIVE = ("weight_decay", "warmup_steps", "clip_norm", "repeat_threshold", "threads", "workers")
-_BELOW_ONE = ("average_decay", "balance_beta", "noise_jitter")
+_NOT_NEGATIVE = ("weight_decay", "warmup_steps", "clip_norm", "repeat_threshold", "threads", "workers", "seed")
+_BELOW_ONE = ("average_decay", "balance_beta")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,10 @@ class FitConfig:
     """class-balanced weights by effective numbers; 0 weighs all classes alike"""
     repeat_threshold: float = 0.3
     """classes in fewer than this share of the tiles are drawn more often"""
-    noise_jitter: float = 0.1
-    """largest relative error of the noise estimate that is simulated"""
-    rotate: bool = False
-    """rotate tiles by any angle too (needs albumentations; costs loader time)"""
+    augment: AugmentConfig = field(
+        default_factory=lambda: AugmentConfig(noise_jitter=0.1, fade=0.5, paste_objects=0.3, paste_artefacts=0.3)
+    )
+    """how tiles are varied"""
     window_size: int = 512
     """side in grid pixels of the windows in which the bundle looks at maps; larger than the tiles: more fits in;
     a multiple of 32"""
@@ -67,7 +68,7 @@ class FitConfig:
     workers: int = 0
     """loader processes"""
     seed: int = 0
-    """seed of initial weights, draws and augmentation"""
+    """seed of initial weights, draws and augmentation, >= 0"""
 
     def __post_init__(self) -> None:
         if self.max_minutes is None and self.max_steps is None:

@@ -97,6 +97,10 @@ def run_parser(kind: type[TrainingRecipe]) -> ArgumentParser:
     parser.add_argument("--config", action="config", help="YAML file of the recipe; later options override it")
     parser.add_argument("-o", "--output", type=str, required=True, help="folder of the run")
     parser.add_argument("--data", type=str, default=None, help="folder of the prepared data (default: OUTPUT/data)")
+    parser.add_argument(
+        "--real-data", type=str, default=None, help="folder of the real sets that the preparation names "
+        "(default: the environment variable NEANIAS_REAL_DATA)"
+    )
     parser.add_argument("--prepare-workers", type=int, default=1, help="processes of the preparation")
     parser.add_argument("--prepare-only", action="store_true", help="stop when the data are prepared")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the folder")

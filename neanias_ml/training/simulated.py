@@ -29,6 +29,7 @@ def run_recipe(
     output: Path | str,
     *,
     data: Path | str | None = None,
+    real_data: Path | str | None = None,
     prepare_workers: int = 1,
     prepare_only: bool = False,
     resume: bool = False,
@@ -43,6 +44,8 @@ def run_recipe(
         Folder of the run.
     data
         Folder of the prepared data; ``output/data`` by default. Existing data of the same settings are used again.
+    real_data
+        Folder of the real sets; by default the one that ``NEANIAS_REAL_DATA`` names.
     prepare_workers
         Processes of the preparation.
     prepare_only
@@ -71,6 +74,7 @@ def run_recipe(
             recipe.preparation,
             data_folder,
             class_labels=CLASS_LABELS,
+            real_data=real_data,
             workers=prepare_workers,
             progress=lambda line: print(line, flush=True),
         )
@@ -103,6 +107,7 @@ def simulate_and_train(words: list[str]) -> None:
         recipe,
         options.output,
         data=options.data,
+        real_data=options.real_data,
         prepare_workers=options.prepare_workers,
         prepare_only=options.prepare_only,
         resume=options.resume,

@@ -32,7 +32,7 @@ from neanias_ml.extraction import Extraction, SourceFinder
 from neanias_ml.inference.detector import ObjectDetector
 from neanias_ml.models.bundle import load_bundle
 from neanias_ml.models.classes import CLASS_LABELS, CLASS_NAMES
-from neanias_ml.simulation.config import random_config
+from neanias_ml.simulation import random_config
 from neanias_ml.simulation.sky import SimulatedSky, simulate_sky
 
 TEST_SEED = 9_000_000

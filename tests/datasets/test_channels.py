@@ -9,8 +9,10 @@ from scipy import ndimage
 
 from neanias_ml.datasets.channels import (
     CHANNEL_NAMES,
+    assemble_channels,
     channels_from_significance,
     significance,
+    significance_of_asinh,
     smooth_significance,
     smoothing_radius,
 )
@@ -84,11 +86,39 @@ def test_smoothed_channel_of_a_window_with_halo_equals_the_whole():
     np.testing.assert_array_equal(part[:, halo:-halo, halo:-halo], whole[:, 60:120, 70:110])
 
 
+def test_channels_are_made_again_from_their_own_significance():
+    snr = (np.random.default_rng(3).normal(size=(50, 60)) * 40).astype(np.float32)
+    snr[:4] = np.nan
+    support = snr > 20
+    channels = channels_from_significance(snr, support, beam_fwhm_pixels=BEAM)
+    valid = channels[4] > 0
+    again = np.where(valid, significance_of_asinh(channels[1]), np.nan)
+    np.testing.assert_allclose(again, snr, rtol=1e-4, atol=1e-5)
+    rebuilt = assemble_channels(again, significance_of_asinh(channels[2]), support)
+    np.testing.assert_allclose(rebuilt, channels, atol=2e-5)
+
+
+def test_a_change_within_a_window_is_smoothed_as_in_the_whole_map():
+    whole = correlated_noise(np.random.default_rng(4), (200, 200))
+    whole[:, :70] = np.nan
+    change = np.zeros((200, 200), np.float32)
+    change[60:90, 80:100] = 7.0
+    window = np.s_[50:150, 65:165]
+    within = np.where(np.isfinite(whole[window]), change[window], np.float32(np.nan))
+    smoothed = smooth_significance(within, beam_fwhm_pixels=BEAM, zero_beyond=True)
+    difference = smooth_significance(whole + change, beam_fwhm_pixels=BEAM) - smooth_significance(
+        whole, beam_fwhm_pixels=BEAM
+    )
+    far = np.s_[:, 40:]  # where the blank part of the map is farther away than the kernel reaches
+    np.testing.assert_allclose(smoothed[far], difference[window][far], atol=1e-3)
+
+
 def test_prepared_data_can_be_read_without_the_libraries_of_preparation():
     code = (
         "import sys\n"
         "import neanias_ml.datasets.channels, neanias_ml.datasets.tiles, neanias_ml.datasets.shards\n"
-        "import neanias_ml.datasets.dihedral\n"
+        "import neanias_ml.datasets.variation.augmentation, neanias_ml.datasets.tile_store\n"
+        "import neanias_ml.datasets.variation.dihedral\n"
         "loaded = {'astropy', 'albumentations', 'mlflow', 'horovod', 'lightning'} & set(sys.modules)\n"
         "assert not loaded, loaded"
     )

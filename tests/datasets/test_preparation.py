@@ -13,15 +13,17 @@ from neanias_ml.datasets.fields import (
     favoured_windows,
     prepare_field,
 )
-from neanias_ml.datasets.manifest import read_manifest
+from neanias_ml.datasets.manifest import check_plan, read_manifest
 from neanias_ml.datasets.observed_truth import observed_truth
-from neanias_ml.datasets.prepare import PreparationConfig, field_tiles, is_prepared, prepare_data
+from neanias_ml.datasets.prepare import PreparationConfig, RealSource, is_prepared, prepare_data
+from neanias_ml.datasets.prepare_maps import MapTask, prepared_map
 from neanias_ml.datasets.shards import read_tiles
 from neanias_ml.datasets.tiles import IGNORED
-from neanias_ml.errors import InputError
+from neanias_ml.errors import InputError, UsageError
 from neanias_ml.extraction import FinderConfig, SourceFinder
 from neanias_ml.maps import Window
 from neanias_ml.simulation import SkyConfig, simulate_sky
+from tests.simulation.makers import changed
 
 CLASS_LABELS = {"spurious": 1, "compact": 2, "extended": 3, "extended-multisland": 4, "flagged": 5}
 TINY = PreparationConfig(
@@ -34,15 +36,15 @@ CLEAN = {"clean_depth": 0.0, "gain_amplitude_error": 0.0, "gain_phase_error": 0.
 @pytest.fixture(scope="module")
 def sky():
     """A crowded field without imaging faults."""
-    config = SkyConfig(size=320, compact_density=8.0, double_density=1.5, bright_sources=0.0, **CLEAN)
+    config = changed(SkyConfig(size=320), compact_density=8.0, double_density=1.5, bright_sources=0.0, **CLEAN)
     return simulate_sky(config, seed=5)
 
 
 @pytest.fixture(scope="module")
 def dirty_sky():
     """A field with bright sources and strong sidelobes."""
-    config = SkyConfig(
-        size=320, bright_sources=6.0, clean_depth=0.3, gain_amplitude_error=0.1, gain_phase_error=15.0,
+    config = changed(
+        SkyConfig(size=320), bright_sources=6.0, clean_depth=0.3, gain_amplitude_error=0.1, gain_phase_error=15.0,
         hour_angle_span=1.0, compact_density=3.0,
     )  # fmt: skip
     return simulate_sky(config, seed=3)
@@ -112,8 +114,11 @@ def test_islands_of_sidelobes_are_spurious(dirty_sky):
 
 
 def test_faint_sources_lifted_by_noise_count_as_real():
-    config = SkyConfig(size=320, compact_density=20.0, double_density=0, triple_density=0, jet_density=0,
-                       diffuse_density=0, bright_sources=0, resolved_fraction=0, pair_fraction=0, **CLEAN)  # fmt: skip
+    config = changed(
+        SkyConfig(size=320), compact_density=20.0, double_density=0, tail_density=0, jet_density=0, galaxy_density=0,
+        nebula_density=0, cluster_density=0, diffuse_density=0, bright_sources=0, resolved_fraction=0, pair_fraction=0,
+        **CLEAN,
+    )  # fmt: skip
     sky = simulate_sky(config, seed=11)
     _, truth = observed(sky, seed_threshold=4.5)
     hidden = sky.truth.objects.object_id[~sky.truth.objects.visible]
@@ -164,12 +169,16 @@ def test_favoured_windows_are_apart_inside_and_near_objects(sky):
     assert np.mean([len(cut_tile(field, window).labels) > 0 for window in windows]) > 0.6
 
 
+def tiles_of(split):
+    return prepared_map(MapTask("simulated", split, 1), TINY, class_labels=CLASS_LABELS)[0]
+
+
 def test_a_field_is_the_same_every_time_and_splits_differ():
-    once, again = (field_tiles(TINY, split="train", number=1, class_labels=CLASS_LABELS) for _ in range(2))
+    once, again = (tiles_of("train") for _ in range(2))
     for one, other in zip(once, again, strict=True):
         np.testing.assert_array_equal(one.channels, other.channels)
         np.testing.assert_array_equal(one.instances, other.instances)
-    other_split = field_tiles(TINY, split="test", number=1, class_labels=CLASS_LABELS)
+    other_split = tiles_of("test")
     assert not np.array_equal(once[0].channels, other_split[0].channels)
     assert {tile.field for tile in other_split} == {"test-00001"}
 
@@ -182,7 +191,7 @@ def test_preparation_resumes_and_does_not_depend_on_workers(tmp_path):
     assert manifest["splits"]["train"]["fields"] == 3 and len(manifest["splits"]["train"]["shards"]) == 2
     assert manifest["splits"]["train"]["tiles"] == len(read_tiles(tmp_path / "one" / "train"))
     assert json.loads(json.dumps(manifest)) == manifest and lines[0].startswith("preparing 4 of 4 shards")
-    (tmp_path / "one" / "train" / "shard-0001.npz").unlink()
+    (tmp_path / "one" / "train" / "simulated-0001.safetensors").unlink()
     lines.clear()
     prepare_data(TINY, tmp_path / "one", class_labels=CLASS_LABELS, workers=2, progress=lines.append)
     assert lines[0].startswith("preparing 1 of 4 shards")
@@ -198,3 +207,35 @@ def test_a_folder_of_other_settings_is_refused(tmp_path):
     with pytest.raises(InputError, match="other settings") as caught:
         prepare_data(dataclasses.replace(small, seed=1), tmp_path, class_labels=CLASS_LABELS)
     assert caught.value.code == "OtherData"
+
+
+def test_centred_windows_cover_everything_once_and_hold_the_middle():
+    for shape in ((600, 480), (90, 300), (256, 257)):
+        seen = np.zeros(shape, int)
+        for window in covering_windows(shape, size=128, centred=True):
+            seen[max(window.y0, 0) : window.y1, max(window.x0, 0) : window.x1] += 1
+        assert (seen == 1).all()
+        middle = shape[0] // 2, shape[1] // 2
+        windows = covering_windows(shape, size=128, centred=True)
+        assert any(middle[0] - window.y0 == 64 and middle[1] - window.x0 == 64 for window in windows)
+
+
+def test_sources_that_make_no_sense_are_refused():
+    for bad in ({"name": "sky"}, {"name": "mirabest", "weight": -1.0}, {"name": "a/b", "labels": "x.json"},
+                {"name": "simulated", "labels": "x.json"}, {"name": "vlass", "exhaustive": True}):  # fmt: skip
+        with pytest.raises(UsageError):
+            RealSource(**bad)
+    with pytest.raises(UsageError, match="twice"):
+        PreparationConfig(real=(RealSource(name="vlass"), RealSource(name="vlass")))
+    with pytest.raises(UsageError, match="seed_jitter"):
+        PreparationConfig(seed_jitter=(6.0, 5.0))
+    for bad in ({"tile_size": 0}, {"pixels_per_beam": 0.0}, {"artefact_fraction": 1.5}, {"seed": -1}):
+        with pytest.raises(UsageError, match=next(iter(bad))):
+            PreparationConfig(**bad)
+
+
+def test_a_damaged_plan_is_named(tmp_path):
+    (tmp_path / "plan.json").write_text('{"configuration": ')
+    with pytest.raises(InputError, match="damaged") as caught:
+        check_plan(tmp_path, {})
+    assert caught.value.code == "PlanDamaged"

@@ -1,13 +1,11 @@
-"""Tiles: cutting, ignored instances, shards, symmetries, rotation."""
+"""Tiles: boxes, cutting, ignored instances."""
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from neanias_ml.datasets.channels import CHANNEL_NAMES, channels_from_significance
-from neanias_ml.datasets.dihedral import scale_noise, transform_array, transform_boxes, transform_tile
-from neanias_ml.datasets.shards import read_shard, read_tiles, write_shard
-from neanias_ml.datasets.tiles import IGNORED, PreparedTile, keep_instances, label_boxes
-from neanias_ml.errors import InputError, UsageError
+from neanias_ml.datasets.channels import channels_from_significance
+from neanias_ml.datasets.tiles import IGNORED, PreparedTile, keep_instances, label_boxes, label_peaks
 
 SIZE = 64
 
@@ -36,12 +34,6 @@ def random_tile(seed, *, size=SIZE, n=5):
     )
 
 
-def assert_same(one, other):
-    for name in ("channels", "instances", "labels", "islands", "island_boxes", "island_fluxes", "island_instance"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-    assert one.field == other.field
-
-
 def test_boxes_of_labels_hold_exactly_their_pixels():
     tile = random_tile(0)
     for number, (x0, y0, x1, y1) in enumerate(tile.true_boxes.astype(int), start=1):
@@ -66,41 +58,6 @@ def test_cut_instances_are_ignored_below_half_and_kept_from_half():
     assert (kept.instances == 1).sum() == 20
 
 
-def test_shards_return_what_was_written(tmp_path):
-    tiles = [random_tile(seed, n=seed % 4 + 2) for seed in range(7)]
-    nothing = np.zeros((SIZE, SIZE), np.int16)
-    tiles.append(
-        tiles[0].replace(
-            instances=nothing,
-            labels=np.empty(0, np.int64),
-            islands=nothing,
-            island_boxes=np.empty((0, 4), np.float32),
-            island_fluxes=np.empty(0, np.float32),
-            island_instance=np.empty(0, np.int64),
-        )
-    )
-    write_shard(tmp_path / "b.npz", tiles[4:])
-    write_shard(tmp_path / "a.npz", tiles[:4])
-    restored = read_tiles(tmp_path)
-    assert len(restored) == len(tiles)
-    for one, other in zip(tiles, restored, strict=True):
-        assert_same(one, other)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
-
-
-def test_damaged_and_missing_shards_are_reported(tmp_path):
-    write_shard(tmp_path / "a.npz", [random_tile(0)])
-    content = (tmp_path / "a.npz").read_bytes()
-    (tmp_path / "a.npz").write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match="not a readable shard") as caught:
-        read_shard(tmp_path / "a.npz")
-    assert caught.value.code == "ShardDamaged"
-    with pytest.raises(InputError, match="prepare the data first"):
-        read_tiles(tmp_path / "nothing")
-    with pytest.raises(ValueError, match="at least one tile"):
-        write_shard(tmp_path / "c.npz", [])
-
-
 def test_tile_refuses_maps_that_do_not_fit():
     tile = random_tile(0)
     with pytest.raises(ValueError, match="do not fit"):
@@ -109,65 +66,23 @@ def test_tile_refuses_maps_that_do_not_fit():
         tile.replace(island_fluxes=np.zeros(2, np.float32))
 
 
-@pytest.mark.parametrize("symmetry", range(8))
-def test_symmetries_move_boxes_with_their_pixels(symmetry):
-    tile = random_tile(3)
-    moved = transform_tile(tile, symmetry)
-    inside = moved.island_boxes[1:]
-    np.testing.assert_array_equal(label_boxes(moved.islands, len(tile.island_boxes))[1:], inside)
-    assert (
-        np.bincount(moved.instances[moved.instances > 0]).tolist()
-        == np.bincount(tile.instances[tile.instances > 0]).tolist()
-    )
-    np.testing.assert_array_equal(np.sort(moved.channels, axis=None), np.sort(tile.channels, axis=None))
+def test_significance_comes_back_from_the_channels():
+    tile = random_tile(1)
+    rng = np.random.default_rng(1)
+    snr = (rng.normal(size=(SIZE, SIZE)) * 10 ** rng.uniform(0, 3, (SIZE, SIZE))).astype(np.float32)
+    snr[:5] = np.nan
+    channels = channels_from_significance(snr, np.zeros((SIZE, SIZE), bool), beam_fwhm_pixels=6.0)
+    stored = tile.replace(channels=channels.astype(np.float16))
+    np.testing.assert_allclose(stored.significance, snr, rtol=5e-3, atol=0.01)
+    np.testing.assert_array_equal(stored.valid, np.isfinite(snr))
+    assert not stored.smoothed_significance[:5].any()
 
 
-def test_symmetries_are_eight_different_ones_and_the_first_is_the_identity():
-    square = np.arange(9).reshape(3, 3)
-    images = {transform_array(square, symmetry).tobytes() for symmetry in range(8)}
-    assert len(images) == 8
-    np.testing.assert_array_equal(transform_array(square, 0), square)
-    boxes = np.array([[1.0, 2, 3, 7]])
-    for symmetry in range(8):
-        area = np.prod(np.diff(transform_boxes(boxes, symmetry, size=10).reshape(2, 2), axis=0))
-        assert area == 10
-    with pytest.raises(ValueError, match="from 0 to 7"):
-        transform_tile(random_tile(0), 8)
-
-
-@pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
-def test_noise_factor_equals_channels_of_rescaled_significance(factor):
-    rng = np.random.default_rng(0)
-    snr = (rng.normal(size=(96, 96)) * 5).astype(np.float32)
-    support = snr > 3
-    expected = channels_from_significance(snr * np.float32(factor), support, beam_fwhm_pixels=6.0)
-    scaled = scale_noise(channels_from_significance(snr, support, beam_fwhm_pixels=6.0), factor)
-    np.testing.assert_allclose(scaled, expected, atol=2e-5)
-
-
-def test_rotation_keeps_boxes_islands_and_instances_together():
-    pytest.importorskip("albumentations", reason="rotation is done by albumentations")
-    from neanias_ml.datasets.augment import GeometricAugmentation
-
-    augmentation = GeometricAugmentation(scale_change=0.05, seed=1)
-    for seed in range(4):
-        tile = random_tile(seed)
-        turned = augmentation(tile)
-        assert turned.channels.shape == tile.channels.shape and turned.channels.dtype == np.float16
-        assert set(np.unique(turned.channels[CHANNEL_NAMES.index("valid")])) <= {0.0, 1.0}
-        np.testing.assert_array_equal(turned.island_boxes, label_boxes(turned.islands, len(turned.island_instance)))
-        for row, owner in enumerate(turned.island_instance, start=1):
-            pixels = turned.instances[turned.islands == row]
-            assert (pixels == owner).mean() > 0.9
-        survivors = turned.instances[turned.instances > 0]
-        assert len(np.unique(survivors)) == len(turned.labels)
-        blank = turned.channels[CHANNEL_NAMES.index("valid")] == 0
-        assert not turned.channels[:, blank].any()
-
-
-def test_rotation_by_a_strong_change_of_scale_is_refused():
-    pytest.importorskip("albumentations", reason="rotation is done by albumentations")
-    from neanias_ml.datasets.augment import GeometricAugmentation
-
-    with pytest.raises(UsageError, match="scale_change"):
-        GeometricAugmentation(scale_change=0.5)
+def test_peaks_of_labels_are_those_of_scipy():
+    tile = random_tile(2)
+    values = np.random.default_rng(2).normal(size=(SIZE, SIZE)).astype(np.float32)
+    numbers = np.arange(1, len(tile.labels) + 1)
+    peaks, places = label_peaks(tile.instances, values, len(tile.labels) + 1)
+    np.testing.assert_array_equal(peaks[:-1], ndimage.maximum(values, tile.instances, numbers))
+    np.testing.assert_array_equal(places[:-1], ndimage.maximum_position(values, tile.instances, numbers))
+    assert peaks[-1] == -np.inf

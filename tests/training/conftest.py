@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from neanias_ml.datasets.channels import CHANNEL_NAMES, channels_from_significance
-from neanias_ml.datasets.shards import write_shard
+from neanias_ml.datasets.shards import SHARD_SUFFIX, write_shard
 from neanias_ml.datasets.tiles import IGNORED, PreparedTile, label_boxes
 from neanias_ml.models.classes import CLASS_LABELS
 from neanias_ml.models.config import IslandRCNNConfig
@@ -49,8 +49,12 @@ def prepared_folder(tmp_path_factory):
     splits = {}
     for index, (split, count) in enumerate({"train": 24, "validation": 8, "test": 8}.items()):
         tiles = [make_tile(1000 * index + number, field=f"{split}-{number // 2}") for number in range(count)]
-        write_shard(folder / split / "shard-0000.npz", tiles)
-        splits[split] = {"fields": count // 2, "tiles": count, "instances": {}, "shards": {"shard-0000.npz": ""}}
+        name = f"shard-0000{SHARD_SUFFIX}"
+        write_shard(folder / split / name, tiles)
+        sources = {"simulated": {"maps": count // 2}}
+        splits[split] = {
+            "fields": count // 2, "tiles": count, "instances": {}, "sources": sources, "shards": {name: ""}
+        }  # fmt: skip
     document = {
         "configuration": {"pixels_per_beam": 6.0, "tile_size": SIZE, "finder": {}, "seed_jitter": [4.5, 6.0]},
         "channels": list(CHANNEL_NAMES),

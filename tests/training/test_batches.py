@@ -1,19 +1,15 @@
-"""Batches: what the network is given for a tile, and how often tiles are drawn."""
+"""Batches: what the network is given for a tile, and what decides how it is varied."""
 
 import numpy as np
 import torch
 
 from neanias_ml.datasets.tiles import IGNORED
+from neanias_ml.datasets.variation.augmentation import AugmentConfig, TileAugmentation
+from neanias_ml.datasets.variation.reobserve import IslandRule
+from neanias_ml.models.classes import CLASS_LABELS
 from neanias_ml.models.proposals import island_proposals
-from neanias_ml.training.batches import (
-    TileDataset,
-    class_counts,
-    collate,
-    repeat_factors,
-    tile_proposals,
-    tile_target,
-)
-from neanias_ml.training.data_module import TileDataModule
+from neanias_ml.training.batches import TileDataset, class_counts, collate, tile_proposals, tile_target
+from neanias_ml.training.sampling import Draw
 from tests.training.conftest import SIZE, make_tile
 
 
@@ -39,12 +35,15 @@ def test_ignored_islands_are_no_proposals_in_training_but_at_inference():
     np.testing.assert_array_equal(sample.proposals.numpy(), kept.boxes)
 
 
+def augmentation(**settings):
+    return TileAugmentation(AugmentConfig(**settings), islands=IslandRule(), class_labels=CLASS_LABELS)
+
+
 def test_augmented_samples_keep_masks_boxes_and_proposals_together():
-    torch.manual_seed(0)
-    dataset = TileDataset([make_tile(3)], pixels_per_beam=6.0, augment=True)
+    dataset = TileDataset([make_tile(3)], pixels_per_beam=6.0, augmentation=augmentation())
     images = set()
-    for _ in range(24):
-        image, proposals, target = dataset[0]
+    for position in range(24):
+        image, proposals, target = dataset[Draw(0, position=position)]
         images.add(image[3].numpy().tobytes())
         for mask, box in zip(target["masks"], target["boxes"], strict=True):
             rows, cols = torch.nonzero(mask, as_tuple=True)
@@ -55,12 +54,32 @@ def test_augmented_samples_keep_masks_boxes_and_proposals_together():
 
 
 def test_noise_jitter_changes_significance_within_its_limits():
-    torch.manual_seed(0)
     tile = make_tile(4)
-    dataset = TileDataset([tile], pixels_per_beam=6.0, augment=True, noise_jitter=0.1)
+    dataset = TileDataset([tile], pixels_per_beam=6.0, augmentation=augmentation(noise_jitter=0.1))
     original = float(tile.channels[0].astype(np.float32).sum())
-    ratios = [float(dataset[0].image[0].sum()) / original for _ in range(20)]
+    ratios = [float(dataset[Draw(0, position=number)].image[0].sum()) / original for number in range(20)]
     assert min(ratios) >= 0.85 and max(ratios) <= 1.15 and np.std(ratios) > 0.01
+
+
+def test_a_sample_follows_from_seed_and_draw_alone():
+    tiles = [make_tile(number) for number in range(3)]
+    vary = augmentation(fade=1.0, paste_objects=0.5)
+
+    def image(seed, *draw):
+        return TileDataset(tiles, pixels_per_beam=6.0, augmentation=vary, seed=seed)[Draw(*draw)].image
+
+    torch.testing.assert_close(image(1, 0, 2, 5), image(1, 0, 2, 5), rtol=0, atol=0)
+    others = [image(2, 0, 2, 5), image(1, 1, 2, 5), image(1, 0, 3, 5), image(1, 0, 2, 6)]
+    assert all(not torch.equal(image(1, 0, 2, 5), other) for other in others)
+
+
+def test_partners_hold_what_is_wanted():
+    tiles = [make_tile(number).replace(labels=np.full(3, number % 3 + 2)) for number in range(9)]
+    dataset = TileDataset(tiles, pixels_per_beam=6.0)
+    rng = np.random.default_rng(0)
+    found = [dataset.partner(rng, (4,)) for _ in range(20)]
+    assert all(4 in tile.labels for tile in found) and len({id(tile) for tile in found}) == 3
+    assert dataset.partner(rng, (1,)) is None
 
 
 def test_batches_are_stacked_channels_last():
@@ -71,20 +90,7 @@ def test_batches_are_stacked_channels_last():
     assert [len(target["labels"]) for target in batch.targets] == [3, 1]
 
 
-def test_repeat_factors_follow_the_rarest_class():
-    tiles = [make_tile(number) for number in range(8)]
-    common = [tile.replace(labels=np.full(3, 2)) for tile in tiles[:6]]
-    rare = [tile.replace(labels=np.array([2, 1, 2])) for tile in tiles[6:]]
-    factors = repeat_factors([*common, *rare], threshold=0.5)
-    np.testing.assert_allclose(factors, [1] * 6 + [np.sqrt(0.5 / 0.25)] * 2)
-    empty = tiles[0].replace(labels=np.empty(0, np.int64))
-    assert repeat_factors([empty, *common], threshold=0.5)[0] == 1.0
-    assert class_counts([*common, *rare]) == (2, 22, 0, 0, 0)
-
-
-def test_data_module_serves_the_prepared_folder(prepared_folder):
-    module = TileDataModule(prepared_folder, batch_size=5, validation_tiles=3)
-    train = list(module.train_dataloader())
-    assert [len(batch.images) for batch in train] == [5] * 4
-    assert sum(len(batch.images) for batch in module.val_dataloader()) == 3
-    assert len(module.tiles("test")) == 8
+def test_class_counts_sum_over_tiles():
+    tiles = [make_tile(number).replace(labels=np.array([2, number % 5 + 1, 2])) for number in range(5)]
+    assert class_counts(tiles) == (1, 11, 1, 1, 1)
+    assert class_counts([]) == (0, 0, 0, 0, 0)

@@ -91,6 +91,8 @@ def test_resuming_goes_on_where_the_run_stopped(prepared_folder, tiny_config, tm
 def test_a_run_needs_an_end_and_fitting_channels(prepared_folder, tiny_config, tmp_path):
     with pytest.raises(UsageError, match="needs an end"):
         FitConfig()
+    with pytest.raises(UsageError, match="seed"):
+        FitConfig(max_steps=1, seed=-1)
     with pytest.raises(InputError, match="prepare the data again"):
         train_detector(prepared_folder, tmp_path, model=dataclasses.replace(tiny_config, in_channels=3), fit=FIT)
     other = shutil.copytree(prepared_folder, tmp_path / "other")
@@ -183,3 +185,13 @@ def test_scores_of_tiles_have_one_row_per_learnable_island(tiny_config):
         labels, spurious = island_labels(tile, model)
         np.testing.assert_array_equal(labels[:3], tile.labels)
         assert not spurious.any()
+
+
+def test_card_names_real_maps_and_what_they_lack():
+    from neanias_ml.training.card import _limits_of_data, _sources
+
+    real = {"sources": {"simulated": {"maps": 300}, "radiogalaxynet": {"maps": 1730}}}
+    assert _sources(real) == "simulated 300, radiogalaxynet 1730"
+    text = _limits_of_data(real)
+    assert "RadioGalaxyNET holds no fluxes" in text and "lower bound" in text
+    assert "simulated fields alone" in _limits_of_data({"sources": {"simulated": {"maps": 3}}})

@@ -113,7 +113,7 @@ def test_values_of_a_wrong_type_are_named_without_the_list_of_all_options(tmp_pa
     [
         *({name: 0} for name in ("batch_size", "max_steps", "validation_tiles", "checkpoint_minutes", "devices")),
         *({name: -1} for name in ("weight_decay", "warmup_steps", "clip_norm", "workers", "learning_rate")),
-        *({name: 1.0} for name in ("average_decay", "balance_beta", "noise_jitter")),
+        *({name: 1.0} for name in ("average_decay", "balance_beta")),
         *({"window_size": size} for size in (0, -32, 100, 511)),
     ],
 )
@@ -191,8 +191,8 @@ def test_missing_files_of_prepared_data_are_found(prepared_folder, tmp_path):
     assert recipes.missing_files(prepared_folder) == []
     assert recipes.missing_files(tmp_path) == ["manifest.json"]
     copy = shutil.copytree(prepared_folder, tmp_path / "copy")
-    (copy / "validation" / "shard-0000.npz").unlink()
-    assert recipes.missing_files(copy) == ["validation/shard-0000.npz"]
+    (copy / "validation" / "shard-0000.safetensors").unlink()
+    assert recipes.missing_files(copy) == ["validation/shard-0000.safetensors"]
 
 
 def test_prepared_data_train_without_astronomy_or_tracking_packages(prepared_folder, small_options, tmp_path):

@@ -1,4 +1,4 @@
-"""The eight symmetries of the square, and errors of the noise estimate: augmentation with numpy alone."""
+"""The eight symmetries of the square: the augmentation that changes no pixel, with numpy alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.datasets.channels import ASINH_SOFTENING, ASINH_UNIT, SNR_CLIP
 from neanias_ml.datasets.tiles import PreparedTile
 
 N_SYMMETRIES = 8
@@ -41,17 +40,3 @@ def transform_tile(tile: PreparedTile, symmetry: int) -> PreparedTile:
         islands=transform_array(tile.islands, symmetry),
         island_boxes=transform_boxes(tile.island_boxes, symmetry, size=tile.size),
     )
-
-
-def scale_noise(channels: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    """Channels (5, S, S) as if the noise had been estimated ``1 / factor`` times its value.
-
-    Significance grows by ``factor``; the clipped channel is made anew from the asinh channel, which is not clipped.
-    """
-    scaled = channels.copy()
-    for index in (1, 2):
-        snr = np.sinh(channels[index] * np.float32(ASINH_UNIT)) * np.float32(ASINH_SOFTENING * factor)
-        scaled[index] = np.arcsinh(snr / np.float32(ASINH_SOFTENING)) / np.float32(ASINH_UNIT)
-        if index == 1:
-            scaled[0] = np.clip(snr, *SNR_CLIP) / np.float32(SNR_CLIP[1])
-    return scaled

@@ -1,0 +1,1 @@
+"""Labels of images: value objects, formats, checks and pictures."""

@@ -1,0 +1,1 @@
+"""What may happen to a training tile: copies, noise, rotation, symmetries."""
