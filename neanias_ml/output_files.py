@@ -1,4 +1,4 @@
-"""The folder of a simulated field: refused in time where it cannot take one, and replaced as a whole."""
+"""Files that belong together in a folder: refused in time where it cannot take them, and replaced as a whole."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from neanias_ml.errors import ResourceError, UsageError
-from neanias_ml.simulation.field_folder import replaced_together, require_room
+from neanias_ml.output_files import replaced_together, require_room
 
 NAMES = ("a", "b", "optional", "last")
 
