@@ -31,7 +31,7 @@ def build_parser() -> ArgumentParser:
         help="format to write (default: by the name)",
     )  # fmt: skip
     parser.add_argument("--image-root", type=str, default=None, help="folder of the images, where they are not found")
-    parser.add_argument("--sky", action="store_true", help="DS9: polygons in ICRS degrees instead of image pixels")
+    parser.add_argument("--sky", action="store_true", help="DS9: polygons in ICRS degrees where there are coordinates")
     return parser
 
 
@@ -54,7 +54,9 @@ def main(arguments: list[str]) -> None:
             on_sky=options.sky,
         )
     if not options.quiet:
-        counts = ", ".join(f"{count} {name}" for name, count in labels.counts.items() if count)
+        ignored = labels.n_objects - sum(labels.counts.values())
+        counted = {**labels.counts, "ignored": ignored} if ignored else labels.counts
+        counts = ", ".join(f"{count} {name}" for name, count in counted.items() if count)
         print(f"read: {source} ({form}): {labels.n_objects} object(s) of {len(labels)} image(s): {counts}")
         print("\n".join(f"written: {file}" for file in written.files))
         print("\n".join([f"lost: {loss}" for loss in written.losses] or ["lost: nothing"]))

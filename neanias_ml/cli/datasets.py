@@ -119,6 +119,9 @@ def sheet(_: ArgumentParser, options: Namespace) -> None:
         with replaced_together(folders[name], names=files) as place:
             write_sheets(labels, place, looks=class_looks(labels), per_page=options.per_page, title=str(names[name]))
         if not options.quiet:
+            missing = sum(not image.path.is_file() for image in labels)
+            if missing:
+                print(f"warning: {missing} image(s) of {names[name]} are missing, drawn as their masks; --image-root")
             print(f"written: {len(pages)} page(s) of {len(labels)} image(s) in {folders[name]}")
 
 

@@ -55,10 +55,33 @@ def test_problems_of_reading_are_findings_beside_the_others(run, tmp_path, label
     assert "9 objects of 2 images" in printed
 
 
+@pytest.mark.parametrize("folder", ["", "/gone/"])
+def test_objects_of_missing_images_are_checked_all_the_same(run, tmp_path, label_file, folder):
+    document = json.loads(label_file.read_text())
+    for number, entry in enumerate(document["images"]):
+        entry["file_name"] = f"{folder}away{number}.png"
+    document["annotations"][0]["category_id"] = 4
+    document["annotations"].append(document["annotations"][2])
+    label_file.write_text(json.dumps(document))
+    code, printed, _ = run("datasets", "check", label_file, "-o", tmp_path / "findings.csv")
+    assert code == 3 and "11 objects of 2 images" in printed
+    with (tmp_path / "findings.csv").open() as stream:
+        found = sorted(row["code"] for row in csv.DictReader(stream))
+    assert found == ["ClassRule", "CocoIds", "ImageMissing", "ImageMissing"]
+
+
+def test_a_sheet_warns_of_missing_images(run, tmp_path, label_file):
+    (tmp_path / "images" / "map0.fits").unlink()
+    code, printed, _ = run("datasets", "sheet", label_file, "-o", tmp_path / "sheets")
+    assert code == 0 and "warning: 1 image(s)" in printed
+
+
 def test_options_reach_the_check(run, label_file):
     code, printed, _ = run("datasets", "check", label_file, "--check.fewest_pixels", "60")
     assert code == 0 and "TinyMask" in printed
     assert run("datasets", "check", label_file, "--check.most_overlap", "3")[0] == 2
+    code, printed, _ = run("datasets", "check", label_file, "--check.classes", "[compact,extended]")
+    assert code == 3 and "the class is none of compact, extended" in printed
 
 
 def test_sheets_are_drawn_and_replaced_as_a_whole(run, tmp_path, label_file):

@@ -169,6 +169,9 @@ def test_absolute_paths_that_are_gone_are_found_beside_the_sidecar(tmp_path):
     path.write_text(json.dumps(document))
     (image,) = read_caesar(path)
     assert image.path == tmp_path / "img.fits" and len(image.objects) == 2
+    (tmp_path / "img.fits").unlink()
+    (image,) = read_caesar(path)
+    assert str(image.path) == "/gone/img.fits" and len(image.objects) == 2
 
 
 def test_images_of_one_name_get_files_of_their_own(tmp_path):
@@ -234,7 +237,7 @@ def only(folder, text):
             "/gone/x.fits",
         ),
         (lambda f: write_sidecar(f, objects=[{"class": "source"}]), "SidecarFields", "object 0"),
-        (lambda f: write_sidecar(f, img="/gone/x.fits"), "ImageMissing", "/gone/x.fits"),
+        (lambda f: write_sidecar(f, img="/gone/x.fits", objs=[], nx=None), "ImageMissing", "/gone/x.fits"),
         (lambda f: write_sidecar(f, objs=None), "SidecarFields", "objs"),
         (lambda f: only(f, '{"img": '), "JsonBroken", "a.json"),
         (lambda f: only(f, "[]"), "SidecarFields", "img"),

@@ -123,6 +123,8 @@ def test_images_are_found_beside_the_file_and_named_from_it(tmp_path):
     entry = {"id": 3, "file_name": "/gone/map0.fits", "height": SHAPE[0], "width": SHAPE[1]}
     found = read_coco(written(tmp_path, document(images=[entry])))
     assert found.images[0].path == tmp_path / "images" / "map0.fits"
+    missing = read_coco(written(tmp_path, document(images=[entry | {"file_name": "/gone/away.png"}])))
+    assert str(missing.images[0].path) == "/gone/away.png" and missing.n_objects == 3
 
 
 def broken(place, **fields):
@@ -170,7 +172,7 @@ def test_numbers_and_categories_of_other_formats_do_not_replace_the_file_s_own(t
         (broken("annotations", segmentation=[["a", 2, 3, 4, 5, 6]]), "MaskBroken", "annotation 10"),
         (broken("annotations", image_id=99), "CocoIds", "annotation 0"),
         (broken("annotations", image_id=[3]), "CocoIds", "annotation 0"),
-        (broken("images", file_name="/gone/away.png"), "ImageMissing", "/gone/away.png"),
+        (document(annotations=document()["annotations"] * 2), "CocoIds", "id 10"),
         (broken("images", height="tall"), "CocoFields", "height"),
         (document(images=document()["images"] * 2), "CocoIds", "id 3"),
         (document(categories=[{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]), "CocoIds", "'a'"),

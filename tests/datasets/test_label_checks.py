@@ -71,6 +71,11 @@ def test_ignored_objects_may_be_anything_that_is_a_mask(tmp_path):
     assert check_labels({"train": one_image(tmp_path, *ignored)}) == []
 
 
+def test_simulated_truth_counts_its_islands_itself(tmp_path):
+    several = labelled(disc(9, 9, 4) | disc(20, 20, 3), "extended")
+    assert check_labels({"train": one_image(tmp_path, several, attributes={"simulated": True})}) == []
+
+
 def test_shares_of_overlap_are_those_of_the_smaller_mask():
     objects = [labelled(disc(20, 20, 8)), labelled(disc(20, 20, 3)), labelled(disc(40, 35, 3))]
     assert list(overlaps(objects, most=0.99)) == [(0, 1, 1.0)] and list(overlaps(objects, most=1.0)) == []
@@ -206,6 +211,13 @@ def test_sheets_hold_every_image_and_the_colours_of_its_classes(tmp_path):
         assert (np.abs(pixels.astype(int) - colour).max(axis=1) <= 2).sum() > 20, look
     titles = [axes.get_title() for axes in next(draw_sheets(many, looks=LOOKS, per_page=6)).axes]
     assert titles == ["images/map0.fits", "images/map1.fits"] * 3
+
+
+@pytest.mark.parametrize(("name", "on_top"), [("gone.fits", False), ("gone.png", True)])
+def test_missing_images_are_drawn_the_way_up_that_they_would_be(tmp_path, name, on_top):
+    image = LabelledImage(tmp_path / name, SHAPE, (labelled(disc(9, 9, 4)),))
+    (page,) = draw_sheets(LabelSet((image,), CAESAR_CLASSES), looks=LOOKS)
+    assert page.axes[0].yaxis_inverted() == on_top
 
 
 def test_missing_images_are_drawn_as_masks(tmp_path):

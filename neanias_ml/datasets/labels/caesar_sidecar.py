@@ -117,7 +117,7 @@ def _documents(path: Path, roots: Sequence[Path], report: Report) -> Iterator[tu
     else:
         lines = _lines(path)
         if all(line.count(",") >= 2 for line in lines):
-            yield from _rows_as_sidecars(path, lines)
+            yield from _rows_as_sidecars(path, lines, roots)
             return
         names = []
         for line in lines:
@@ -146,8 +146,8 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _rows_as_sidecars(path: Path, lines: Sequence[str]) -> Iterator[tuple[Path, Fields]]:
-    """Rows of one image together, in the order in which images first occur."""
+def _rows_as_sidecars(path: Path, lines: Sequence[str], roots: Sequence[Path]) -> Iterator[tuple[Path, Fields]]:
+    """Rows of one image together, in the order in which images first occur; as our sidecars beside have them."""
     grouped: dict[str, list[Fields]] = {}
     for number, row in enumerate(csv.reader(lines, skipinitialspace=True)):
         cells = [cell.strip() for cell in row]
@@ -156,8 +156,51 @@ def _rows_as_sidecars(path: Path, lines: Sequence[str]) -> Iterator[tuple[Path, 
         if number == 0 and not is_fits(Path(cells[0])) and not is_fits(Path(cells[1])):
             continue  # the names of the columns
         grouped.setdefault(cells[0], []).append({"mask": cells[1], "class": cells[2]})
+    folders = [*roots, path.parent, Path()]
+    beside = _own_sidecars(path.parent, folders)
     for image, objects in grouped.items():
-        yield path, {"img": image, "objs": objects}
+        labels = {_place(fields["mask"], folders): fields["class"] for fields in objects}
+        known: set[Path] = set()
+        for source, document in beside.get(_place(image, folders), ()):
+            classes = (*CAESAR_CLASSES, *map(str, _own(document).get("class_names", ())))
+            named = []
+            for entry in document["objs"]:
+                name = entry.get("mask") if isinstance(entry, dict) else None
+                place = _place(name, folders) if isinstance(name, str) else None
+                if place in labels:
+                    named.append(_relabelled(entry, labels[place], classes))
+                    known.add(place)
+            if named:
+                yield source, {**document, "objs": named}
+        unknown = [fields for fields in objects if _place(fields["mask"], folders) not in known]
+        if unknown:
+            yield path, {"img": image, "objs": unknown}
+
+
+def _own_sidecars(folder: Path, folders: Sequence[Path]) -> dict[Path, list[tuple[Path, Fields]]]:
+    """Sidecars of ours in a folder by the images they name: rows cannot say what they can, such as what is ignored."""
+    found: dict[Path, list[tuple[Path, Fields]]] = {}
+    for name in sorted(folder.glob("*.json")):
+        try:
+            document = read_json(name)
+            _require_fields(document, name)
+        except InputError:  # the folder may hold any other JSON
+            continue
+        if isinstance(document.get(OWN_FIELD), dict):
+            found.setdefault(_place(document["img"], folders), []).append((name, document))
+    return found
+
+
+def _place(name: str, folders: Sequence[Path]) -> Path:
+    """A file however it is named."""
+    return expected(name, folders=folders).resolve()
+
+
+def _relabelled(fields: Fields, label: str, classes: Sequence[str]) -> Fields:
+    """An object of a sidecar with the class of its row, which counts where it was edited."""
+    if class_of(fields, classes) in (label, OLD_NAMES.get(label)):
+        return fields
+    return {**fields, "class": label, OWN_FIELD: {**_own(fields), "class": label}}
 
 
 def _require_fields(document: Any, source: Path) -> None:
@@ -169,12 +212,6 @@ def _require_fields(document: Any, source: Path) -> None:
 
 def _image(document: Fields, source: Path, roots: Sequence[Path], report: Report) -> LabelledImage:
     folders = [*roots, source.parent, Path()]
-    if Path(document["img"]).is_absolute() and locate(document["img"], folders=folders) is None:
-        raise InputError(
-            "ImageMissing",
-            f"{source} names the image {document['img']}, which is gone and not beside the label file either; put it "
-            "there or name its folder with --image-root",
-        )
     path = expected(document["img"], folders=folders)
     classes = (*CAESAR_CLASSES, *map(str, _own(document).get("class_names", ())))
     shape = _shape(document, path)

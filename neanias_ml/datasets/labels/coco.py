@@ -17,7 +17,6 @@ from neanias_ml.datasets.labels.files import (
     image_extras,
     image_fields,
     json_text,
-    locate,
     read_json,
     refuse,
     relative_name,
@@ -56,7 +55,7 @@ def read_coco(path: Path | str, *, image_root: Path | str | None = None, report:
     ------
     InputError
         ``LabelsMissing``, ``JsonBroken``, ``CocoFields`` (no COCO file), ``CocoIds``, ``ClassUnknown`` (no such
-        category), ``MaskMissing``, ``MaskBroken``, ``MaskShape``, ``ImageMissing`` (an absolute path that is gone).
+        category), ``MaskMissing``, ``MaskBroken``, ``MaskShape``.
     """
     path = Path(path)
     document = read_json(path)
@@ -122,12 +121,6 @@ def _image_path(entry: Fields, folders: Sequence[Path], path: Path) -> Path:
     name = entry.get("file_name")
     if not isinstance(name, str) or not name:
         raise InputError("CocoFields", f"image {entry['id']} of {path} has no file_name")
-    if Path(name).is_absolute() and locate(name, folders=folders) is None:
-        raise InputError(
-            "ImageMissing",
-            f"image {entry['id']} of {path} is named {name}, which is gone and not beside the label file either; "
-            "name the folder of the images with --image-root",
-        )
     return expected(name, folders=folders)
 
 
@@ -142,12 +135,19 @@ def _annotations_by_image(
     entries: Sequence[Any], images: dict[Any, Fields], path: Path, report: Report
 ) -> dict[Any, list[Fields]]:
     found: defaultdict[Any, list[Fields]] = defaultdict(list)
+    taken: set[int | str] = set()
     for number, entry in enumerate(entries):
         identity = entry.get("image_id") if isinstance(entry, dict) else None
-        if isinstance(identity, (int, str)) and identity in images:
-            found[identity].append(entry)
-        else:
+        if not isinstance(identity, (int, str)) or identity not in images:
             report(InputError("CocoIds", f"annotation {number} of {path} has the image_id of no image"))
+            continue
+        own = entry.get("id")
+        if isinstance(own, (int, str)):
+            if own in taken:  # COCO's own tools would keep one of the two only
+                report(InputError("CocoIds", f"two annotations of {path} have the id {own}; number them anew"))
+                continue
+            taken.add(own)
+        found[identity].append(entry)
     return found
 
 

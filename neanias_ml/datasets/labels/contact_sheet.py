@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neanias_ml.datasets.labels.caesar_measures import clipped_background
 from neanias_ml.datasets.labels.files import short_names
-from neanias_ml.datasets.labels.images import ImageFile, open_image
+from neanias_ml.datasets.labels.images import ImageFile, is_fits, open_image
 from neanias_ml.datasets.labels.labelled import LabelledImage, LabelledObject, LabelSet
 from neanias_ml.datasets.labels.polygons import mask_polygons
 from neanias_ml.errors import InputError, UsageError
@@ -128,7 +128,8 @@ def _draw_image(axes: Axes, image: LabelledImage, name: str, looks: Mapping[str,
         shades = np.arcsinh(np.clip(shown, LOWEST_SIGMA, white) / SOFTENING_SIGMA)
     else:
         shades = _reduced(_union(image).astype(np.float32), block)
-    origin: Literal["upper", "lower"] = "upper" if opened is not None and opened.first_row_on_top else "lower"
+    on_top = opened.first_row_on_top if opened is not None else not is_fits(image.path)
+    origin: Literal["upper", "lower"] = "upper" if on_top else "lower"
     ny, nx = image.shape
     edges = (-0.5, shades.shape[1] * block - 0.5, -0.5, shades.shape[0] * block - 0.5)
     extent = edges if origin == "lower" else (*edges[:2], edges[3], edges[2])

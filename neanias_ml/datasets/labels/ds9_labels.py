@@ -236,6 +236,7 @@ def write_ds9(
     on_sky: bool = False,
     colour: Colour | None = None,
     overwrite: bool = False,
+    note: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Write one region file, for a set of one image, or a folder of them.
 
@@ -247,6 +248,8 @@ def write_ds9(
         Polygons in ICRS degrees where an image has coordinates; else in image pixels.
     colour
         Colour (``#rrggbb``) of a class; DS9's green by default.
+    note
+        Told how many images were written in pixels although ``on_sky`` was asked for.
 
     Returns
     -------
@@ -273,12 +276,23 @@ def write_ds9(
     stale = [old.name for old in directory.glob(f"*{SUFFIX}") if _is_ours(old)] if path.suffix.lower() != SUFFIX else []
     everything = list(dict.fromkeys([*stale, *names]))
     require_room(directory, names=everything, overwrite=overwrite)
-    notes: list[str] = []
+    losses: list[str] = []
+    in_pixels = 0
     with replaced_together(directory, names=everything) as folder:
         for number, name in enumerate(names):
-            lines = _lines(labels, number, directory, on_sky=on_sky, colour=colour, notes=notes)
+            sky = _sky_of(labels.images[number]) if on_sky else None
+            in_pixels += sky is None
+            lines = _lines(labels, number, directory, sky=sky, colour=colour, losses=losses)
             (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-    return notes
+    if on_sky and in_pixels and note is not None:
+        note(f"written in image pixels: {in_pixels} image(s) have no sky coordinates or are missing")
+    return losses
+
+
+def _sky_of(image: LabelledImage) -> SkyFrame | None:
+    """Coordinates of an image, None where it has none or is missing."""
+    opened = open_image(image.path) if image.path.is_file() else None
+    return opened.radio_map.sky if opened is not None and opened.radio_map is not None else None
 
 
 def _is_ours(path: Path) -> bool:
@@ -286,11 +300,9 @@ def _is_ours(path: Path) -> bool:
 
 
 def _lines(
-    labels: LabelSet, number: int, directory: Path, *, on_sky: bool, colour: Colour | None, notes: list[str]
+    labels: LabelSet, number: int, directory: Path, *, sky: SkyFrame | None, colour: Colour | None, losses: list[str]
 ) -> Iterator[str]:
     image = labels.images[number]
-    opened = open_image(image.path) if on_sky and image.path.is_file() else None
-    sky = opened.radio_map.sky if opened is not None and opened.radio_map is not None else None
     yield HEAD
     yield _comment("set", {"class_names": list(labels.class_names), "attributes": dict(labels.attributes)})
     name = relative_name(image.path, directory)
@@ -300,7 +312,9 @@ def _lines(
     yield "icrs" if sky is not None else "image"
     for key, labelled in enumerate(image.objects, start=1):
         if labelled.mask.area == 0:
-            notes.append(f"object {key} ({labelled.class_name}) of {image.path} has no pixels, so no outline: left out")
+            losses.append(
+                f"object {key} ({labelled.class_name}) of {image.path} has no pixels, so no outline: left out"
+            )
             continue
         yield from _object_lines(labelled, key, sky, colour)
 

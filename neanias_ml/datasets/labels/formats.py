@@ -199,5 +199,6 @@ def write_labels(
             raise UsageError("OutputNotADirectory", f"CAESAR's labels are a folder of files; name one, not {path}")
         notes = write_caesar(labels, path, overwrite=overwrite)
         return WrittenLabels((f"{path} ({JSON_LIST}, {ROW_LIST}, sidecars and masks, {count})",), notes=tuple(notes))
-    losses = write_ds9(labels, path, on_sky=on_sky, colour=colour, overwrite=overwrite)
-    return WrittenLabels((f"{path} (DS9 regions, {count})",), losses=tuple(losses))
+    notes = []
+    losses = write_ds9(labels, path, on_sky=on_sky, colour=colour, overwrite=overwrite, note=notes.append)
+    return WrittenLabels((f"{path} (DS9 regions, {count})",), losses=tuple(losses), notes=tuple(notes))
