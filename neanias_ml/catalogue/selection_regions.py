@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neanias_ml.errors import InputError
 from neanias_ml.evaluation import sky_offsets
+from neanias_ml.maps.ds9_words import SHAPE, position_of, positions_of, size_of, words_of
 
 FloatArray = NDArray[np.float64]
 TruthArray = NDArray[np.bool_]
@@ -22,10 +23,10 @@ SYSTEMS = {
 SHAPES = {"circle": (3,), "ellipse": (4, 5), "box": (4, 5), "polygon": (), "annulus": ()}
 POINTS = ("point", "text", "vector", "line", "ruler", "segment")
 """Shapes without an inside, which select nothing."""
-_SHAPE = re.compile(r"^\s*(?P<sign>[-+]?)\s*(?P<shape>[A-Za-z]+)\s*[( ](?P<numbers>[^)]*)\)?")
 _LABEL = re.compile(r"(?:text|tag)=(?:\{([^}]*)\}|\"([^\"]*)\"|'([^']*)')")
 _PROPERTY = re.compile(r"^\s*(global|#|$)")
-_SIZE_UNITS = {'"': 1.0, "'": 60.0, "d": 3600.0, "r": 206264.80624709636}
+ARCSEC = 3600.0
+"""Of a degree."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def inside_any(
 
 def _region(part: str, remark: str, system: str, *, place: str) -> Region | None:
     """One shape of a line; None for shapes without an inside."""
-    found = _SHAPE.match(part)
+    found = SHAPE.match(part)
     shape = found["shape"].lower() if found else ""
     if found is None or (shape not in SHAPES and shape not in POINTS):
         raise InputError(
@@ -134,7 +135,7 @@ def _region(part: str, remark: str, system: str, *, place: str) -> Region | None
         )
     if shape in POINTS:
         return None
-    words = [word for word in re.split(r"[,\s]+", found["numbers"].strip()) if word]
+    words = words_of(found["numbers"])
     label = _LABEL.search(remark)
     try:
         position, sizes, angle = _numbers(shape, words, system)
@@ -147,43 +148,14 @@ def _region(part: str, remark: str, system: str, *, place: str) -> Region | None
 def _numbers(shape: str, words: list[str], system: str) -> tuple[FloatArray, tuple[float, ...], float]:
     """Positions, sizes and angle of a shape."""
     if shape == "polygon":
-        if len(words) < 6 or len(words) % 2:
-            raise ValueError("a polygon needs at least three pairs of coordinates")
-        pairs = [_position(words[i], words[i + 1], system) for i in range(0, len(words), 2)]
-        return np.array(pairs), (), 0.0
+        return np.array(positions_of(words, system)), (), 0.0
     if len(words) < 4 if shape == "annulus" else len(words) not in SHAPES[shape]:
         raise ValueError(f"{shape} with {len(words)} numbers")
     n_sizes = {"circle": 1, "ellipse": 2, "box": 2}.get(shape, len(words) - 2)
-    sizes = tuple(_size(word, system) for word in words[2 : 2 + n_sizes])
+    unit = 1.0 if system == "image" else ARCSEC
+    sizes = tuple(unit * size_of(word, system) for word in words[2 : 2 + n_sizes])
     angle = float(words[2 + n_sizes].rstrip("d")) if len(words) > 2 + n_sizes else 0.0
-    return np.array([_position(words[0], words[1], system)]), sizes, angle
-
-
-def _position(first: str, second: str, system: str) -> tuple[float, float]:
-    """Degrees, or 0-based pixels (DS9 counts from 1)."""
-    if system == "image":
-        return float(first.rstrip("ip")) - 1.0, float(second.rstrip("ip")) - 1.0
-    sexagesimal = ":" in first or "h" in first
-    scale = 15.0 if sexagesimal and system != "galactic" else 1.0
-    return _angle(first) * scale, _angle(second)
-
-
-def _angle(word: str) -> float:
-    """A plain number, or one with minutes and seconds."""
-    if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?d?", word, re.IGNORECASE):
-        return float(word.rstrip("dD"))
-    parts = [part for part in re.split(r"[:hmsd]", word.lstrip("+-")) if part]
-    sign = -1.0 if word.startswith("-") else 1.0
-    return sign * sum(float(part) / 60.0**power for power, part in enumerate(parts))
-
-
-def _size(word: str, system: str) -> float:
-    """Arcsec, or pixels; a number without a mark is in degrees on the sky."""
-    if system == "image":
-        return float(word.rstrip("ip"))
-    if word[-1] in ("i", "p"):
-        raise ValueError(f"the size {word} is in pixels, but the position on the sky")
-    return float(word.rstrip("\"'dr")) * _SIZE_UNITS.get(word[-1], 3600.0)
+    return np.array([position_of(words[0], words[1], system)]), sizes, angle
 
 
 def _in_system(system: str, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:

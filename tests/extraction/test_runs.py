@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from neanias_ml.extraction.islands.runs import Runs, join_scanned, scan_rows
+from neanias_ml.extraction.islands.runs import Runs, join_scanned, runs_above
 from neanias_ml.maps import Window
 
 MAPS = hnp.arrays(
@@ -22,12 +22,8 @@ def scanned(values, *, merge=2.0, connectivity=8, rows=None, negative=False):
     """Regions of a map whose background is 0 and noise 1, scanned some rows at a time."""
     height = rows or len(values)
     parts = [
-        scan_rows(
-            values[y : y + height], np.zeros_like(values[y : y + height]), np.ones_like(values[y : y + height]),
-            merge=merge, y0=y, negative=negative,
-        )
-        for y in range(0, len(values), height)
-    ]  # fmt: skip
+        runs_above(values[y : y + height], merge=merge, y0=y, negative=negative) for y in range(0, len(values), height)
+    ]
     return join_scanned(parts, connectivity=connectivity)
 
 
@@ -119,13 +115,10 @@ def test_more_runs_than_room_was_made_for():
     assert len(runs.runs) == 120 * 600 and runs.count == 600
 
 
-def test_background_and_noise_of_each_pixel_count():
-    pixels = np.array([[1.0, 5.0, 5.0, 5.0]], np.float32)
-    background = np.array([[-2.0, 4.0, 0.0, 0.0]], np.float32)
-    noise = np.array([[1.0, 1.0, 2.0, np.nan]], np.float32)
-    part = scan_rows(pixels, background, noise, merge=2.5, y0=9)
-    assert part.runs.tolist() == [[9, 0, 1], [9, 2, 3]]
-    np.testing.assert_allclose(part.peak, [3.0, 2.5])
+def test_rows_count_from_the_first_one_and_blanks_end_runs():
+    part = runs_above(np.array([[3.0, 1.0, 2.5, np.nan, 4.0]], np.float32), merge=2.5, y0=9)
+    assert part.runs.tolist() == [[9, 0, 1], [9, 2, 3], [9, 4, 5]]
+    np.testing.assert_allclose(part.peak, [3.0, 2.5, 4.0])
 
 
 @given(mask=MASKS, connectivity=st.sampled_from([4, 8]), data=st.data())

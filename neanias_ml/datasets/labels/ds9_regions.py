@@ -14,6 +14,7 @@ from neanias_ml.datasets.labels.files import Report, refuse
 from neanias_ml.datasets.labels.polygons import polygon_pixels
 from neanias_ml.errors import InputError
 from neanias_ml.maps import SkyFrame, tangent_offsets
+from neanias_ml.maps.ds9_words import SHAPE, position_of, positions_of, size_of, words_of
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -24,11 +25,9 @@ SYSTEMS = {
 SIZES = {"circle": 1, "ellipse": 2, "box": 2}
 """Radii or sides of the shapes that have a centre."""
 WITHOUT_INSIDE = ("point", "text", "vector", "line", "ruler", "segment", "projection", "compass")
-_SHAPE = re.compile(r"^\s*(?P<sign>[-+]?)\s*(?P<shape>[A-Za-z]+)\s*[( ](?P<numbers>[^)]*)\)?")
 _PROPERTY = re.compile(
     r"\b(?P<name>text|tag)\s*=\s*(?:\{(?P<braces>[^}]*)\}|\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)')"
 )
-_SIZE_UNITS = {'"': 1.0 / 3600.0, "'": 1.0 / 60.0, "d": 1.0, "r": 57.29577951308232}
 
 
 @dataclass(frozen=True)
@@ -172,14 +171,14 @@ def _to_pixels(shape: Ds9Shape, sky: SkyFrame) -> FloatArray:
 
 def _shape(part: str, remark: str, system: str, line: int) -> Ds9Shape | None:
     """One shape of a line; None for those without an inside."""
-    found = _SHAPE.match(part)
+    found = SHAPE.match(part)
     name = found["shape"].lower() if found else ""
     if name in WITHOUT_INSIDE:
         return None
     if found is None or (name != "polygon" and name not in SIZES):
         raise ValueError(f"it should be a {', '.join(SIZES)} or polygon, or one of {', '.join(SYSTEMS)}")
-    words = [word for word in re.split(r"[,\s]+", found["numbers"].strip()) if word]
-    position, sizes, angle = _polygon(words, system) if name == "polygon" else _centred(name, words, system)
+    words = words_of(found["numbers"])
+    position, sizes, angle = _numbers(name, words, system)
     if not (np.isfinite(position).all() and np.isfinite([*sizes, angle]).all()) or min((1.0, *sizes)) <= 0:
         raise ValueError("positions must be finite and sizes positive")
     properties = list(_properties(remark))
@@ -194,43 +193,13 @@ def _properties(remark: str) -> Iterator[tuple[str, str]]:
         yield found["name"], value.strip()
 
 
-def _polygon(words: list[str], system: str) -> tuple[FloatArray, tuple[float, ...], float]:
-    if len(words) < 6 or len(words) % 2:
-        raise ValueError("a polygon needs at least three pairs of coordinates")
-    return np.array([_position(words[i], words[i + 1], system) for i in range(0, len(words), 2)]), (), 0.0
-
-
-def _centred(name: str, words: list[str], system: str) -> tuple[FloatArray, tuple[float, ...], float]:
+def _numbers(name: str, words: list[str], system: str) -> tuple[FloatArray, tuple[float, ...], float]:
+    """Positions, sizes and angle of a shape."""
+    if name == "polygon":
+        return np.array(positions_of(words, system)), (), 0.0
     n_sizes = SIZES[name]
     if len(words) not in ((3,) if name == "circle" else (4, 5)):
         raise ValueError(f"a {name} has a centre, {n_sizes} size(s) and an angle at most, not {len(words)} numbers")
-    sizes = tuple(_size(word, system) for word in words[2 : 2 + n_sizes])
+    sizes = tuple(size_of(word, system) for word in words[2 : 2 + n_sizes])
     angle = float(words[2 + n_sizes].rstrip("d")) if len(words) > 2 + n_sizes else 0.0
-    return np.array([_position(words[0], words[1], system)]), sizes, angle
-
-
-def _position(first: str, second: str, system: str) -> tuple[float, float]:
-    """Degrees, or 0-based pixels (DS9 counts from 1)."""
-    if system == "image":
-        return float(first.rstrip("ip")) - 1.0, float(second.rstrip("ip")) - 1.0
-    in_hours = (":" in first or "h" in first) and system != "galactic"
-    return _angle(first) * (15.0 if in_hours else 1.0), _angle(second)
-
-
-def _angle(word: str) -> float:
-    """A plain number, or one with minutes and seconds."""
-    if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?d?", word, re.IGNORECASE):
-        return float(word.rstrip("dD"))
-    parts = [float(part) for part in re.split(r"[:hmsd]", word.lstrip("+-")) if part]
-    if not 1 <= len(parts) <= 3:
-        raise ValueError(f"{word} is no angle")
-    return (-1.0 if word.startswith("-") else 1.0) * sum(part / 60.0**power for power, part in enumerate(parts))
-
-
-def _size(word: str, system: str) -> float:
-    """Degrees, or pixels; a number without a mark is in degrees on the sky."""
-    if system == "image":
-        return float(word.rstrip("ip"))
-    if word[-1] in ("i", "p"):
-        raise ValueError(f"the size {word} is in pixels, but the position on the sky")
-    return float(word.rstrip("\"'dr")) * _SIZE_UNITS.get(word[-1], 1.0)
+    return np.array([position_of(words[0], words[1], system)]), sizes, angle

@@ -29,7 +29,7 @@ def quantile_around(mesh: FloatMesh, *, half: int, share: float) -> FloatMesh:
 
 
 @njit(cache=True, nogil=True)
-def _chosen_ranks(ranks: IntArray, number: int, half: int, share: float) -> IntArray:  # pragma: no cover (compiled)
+def _chosen_ranks(ranks: IntArray, number: int, half: int, share: float) -> IntArray:
     """Rank of the quantile around each node, -1 where nothing is known, from the ranks of the nodes, -1 if unknown."""
     ny, nx = ranks.shape
     stretch = int(math.sqrt(number)) + 1

@@ -38,7 +38,7 @@ _CULPRIT_CELL, _COMPANY_CELL = 200.0, 20.0
 @njit(cache=True, nogil=True)
 def find_culprits(
     x: FloatArray, y: FloatArray, peak: FloatArray, snr: FloatArray
-) -> IntArray:  # pragma: no cover (compiled)
+) -> IntArray:
     """Row of the source whose sidelobes are the most likely cause of each island, or -1, (N,).
 
     Of sources of equal strength at an island it is the first one along x.
@@ -83,7 +83,7 @@ def _strongest_of_cell(
     row: int,
     best: float,
     culprit: int,
-) -> tuple[float, int]:  # pragma: no cover (compiled)
+) -> tuple[float, int]:
     """The strongest sidelobes at an island so far and their source, with the sources of one more cell in the running.
 
     They come by falling peak: once one would not do even at the cell's nearest point, none that follows will.
@@ -109,7 +109,7 @@ def _strongest_of_cell(
 @njit(cache=True, nogil=True)
 def echo_positions(
     x: FloatArray, y: FloatArray, peak: FloatArray, snr: FloatArray, culprit: IntArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:  # pragma: no cover (compiled)
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Where each island would appear again if it were a sidelobe of its culprit.
 
     Dirty beams are point-symmetric and the same for all sources of a pointing. So a sidelobe has a twin mirrored
@@ -147,7 +147,7 @@ def echo_positions(
 @njit(cache=True, nogil=True)
 def company_on_rays_and_rings(
     x: FloatArray, y: FloatArray, peak: FloatArray, culprit: IntArray, density: float
-) -> FloatArray:  # pragma: no cover (compiled)
+) -> FloatArray:
     """Other weak islands on the ray through the culprit and on the ring around it, (N, 2).
 
     Given as ln((1 + found) / (1 + expected)) for islands strewn at ``density`` per square beam width; 0 without
@@ -184,7 +184,7 @@ def company_on_rays_and_rings(
 @njit(cache=True, nogil=True)
 def count_around(
     x: FloatArray, y: FloatArray, other_x: FloatArray, other_y: FloatArray
-) -> FloatArray:  # pragma: no cover (compiled)
+) -> FloatArray:
     """Number of positions ``other`` within `SURROUNDINGS` of each of N positions, all in beam widths, (N,)."""
     cells = sort_into_cells(other_x, other_y, np.arange(len(other_x)), _COMPANY_CELL)
     order, offsets, (x0, y0, side), (down, across) = cells

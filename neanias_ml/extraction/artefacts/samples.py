@@ -143,7 +143,7 @@ def fill_from_band(
     culprits: FloatArray,
     offsets: tuple[IntArray, IntArray],
     samples: Samples,
-) -> None:  # pragma: no cover (compiled)
+) -> None:
     """Fill in those samples that fall in a band of the map that begins with the row ``y0``.
 
     Parameters
@@ -180,7 +180,7 @@ def fill_from_band(
 @njit(cache=True, nogil=True)
 def _take(
     pixels: Samples, column: int, line: int, offsets: IntArray, values: Samples
-) -> None:  # pragma: no cover (compiled)
+) -> None:
     """Take the pixels at offsets (columns, rows) from a place, as far as they lie in a band.
 
     The first and the last offset are the outermost ones, of rows as of columns.

@@ -80,7 +80,7 @@ def sample_statistics(
 @njit(cache=True, nogil=True)
 def summarise(
     samples: Samples, size: FloatArray, background: FloatArray, far_noise: FloatArray, echo_scale: FloatArray
-) -> FloatArray:  # pragma: no cover (compiled)
+) -> FloatArray:
     """`SAMPLE_COLUMNS` from the samples of N islands whose size is in beam widths.
 
     ``ring_rms`` and ``around_rms`` are in units of the far noise and never below one half; ``deepest`` is the depth of
@@ -108,7 +108,7 @@ def summarise(
 @njit(cache=True, nogil=True)
 def _echo_evidence(
     values: NDArray[np.float32], background: FloatArray, scale: FloatArray, peak: float, noise: float
-) -> float:  # pragma: no cover (compiled)
+) -> float:
     """Log likelihood ratio of twins as bright as the island against nothing there, from all twins in the map.
 
     Other sources, and culprits of a different error, spoil single twins; so each counts within [-2, 2] at most.
@@ -125,7 +125,7 @@ def _echo_evidence(
 
 
 @njit(cache=True, nogil=True)
-def _mean(values: NDArray[np.float32]) -> float:  # pragma: no cover (compiled)
+def _mean(values: NDArray[np.float32]) -> float:
     total = 0.0
     for value in values:
         total += value
@@ -135,7 +135,7 @@ def _mean(values: NDArray[np.float32]) -> float:  # pragma: no cover (compiled)
 @njit(cache=True, nogil=True)
 def _ring_rms(
     values: NDArray[np.float32], background: float, noise: float, scratch: NDArray[np.float32]
-) -> float:  # pragma: no cover (compiled)
+) -> float:
     """Spread of the ring about zero, from the median of the absolute values, so that sources on it do not count."""
     count = 0
     for value in values:
@@ -155,7 +155,7 @@ def _surroundings_statistics(
     peak: float,
     noise: float,
     out: FloatArray,
-) -> None:  # pragma: no cover (compiled)
+) -> None:
     """Rms of the negative samples, depth of the lowest one, share of negative excursions, clipped skewness.
 
     Samples whose squared distance ``apart`` is less than ``nearest`` do not count.

@@ -178,26 +178,15 @@ def runs_of_pixels(
     return ScannedRows(runs[:count].copy(), peaks[:count].copy())
 
 
-def runs_of_places(
-    places: IntArray, significance: FloatMap, *, width: int, merge: float, y0: int = 0, negative: bool = False
-) -> ScannedRows:
-    """The same of pixels given by ascending flat places in rows of ``width``, the first of which is row ``y0``."""
-    y, x = np.divmod(places, width)
-    return runs_of_pixels((y + y0).astype(np.int32), x.astype(np.int32), significance, merge=merge, negative=negative)
-
-
-def scan_rows(
-    pixels: FloatMap, background: FloatMap, noise: FloatMap, *, merge: float, y0: int = 0, negative: bool = False
-) -> ScannedRows:
-    """Runs above the merge threshold in some rows of a map, ``y0`` the first of them.
+def runs_above(significance: FloatMap, *, merge: float, y0: int = 0, negative: bool = False) -> ScannedRows:
+    """Runs above the merge threshold in some rows of a significance map, ``y0`` the first of them.
 
     With ``negative``, those of the inverted map.
     """
-    significance = (pixels - background) / noise
     with np.errstate(invalid="ignore"):
-        places = np.flatnonzero(significance <= -merge if negative else significance >= merge)
-    found = significance.ravel()[places]
-    return runs_of_places(places, found, width=pixels.shape[1], merge=merge, y0=y0, negative=negative)
+        places = np.flatnonzero(significance <= -np.float32(merge) if negative else significance >= np.float32(merge))
+    y, x = (part.astype(np.int32) for part in np.divmod(places, significance.shape[1]))
+    return runs_of_pixels(y + np.int32(y0), x, significance.ravel()[places], merge=merge, negative=negative)
 
 
 def join_scanned(parts: list[ScannedRows], *, connectivity: int) -> Runs:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.extraction.bands import Band, band_windows, in_order
-from neanias_ml.extraction.islands.runs import Runs, ScannedRows, join_scanned, runs_of_pixels, scan_rows
+from neanias_ml.extraction.islands.runs import Runs, ScannedRows, join_scanned, runs_above, runs_of_pixels
 from neanias_ml.extraction.noise.limits import SkyLimits
 from neanias_ml.extraction.noise.model import MeshNoise, NoiseModel
 from neanias_ml.maps import RadioMap, Window
@@ -71,9 +71,9 @@ def scan_map(
 
 def _scan_all(band: Band, *, merge: float) -> tuple[ScannedRows, ScannedRows]:
     """Runs of both signs in a band whose noise is read with it, as that of a supplied map is."""
+    significance = (band.pixels - band.background) / band.noise
     up, down = (
-        scan_rows(band.pixels, band.background, band.noise, merge=merge, y0=band.window.y0, negative=negative)
-        for negative in (False, True)
+        runs_above(significance, merge=merge, y0=band.window.y0, negative=negative) for negative in (False, True)
     )
     return up, down
 
@@ -108,6 +108,6 @@ def label_islands(
         row upwards and from left to right, meet the islands first.
     """
     pixels = np.asarray(significance, dtype=np.float32)
-    scanned = scan_rows(pixels, np.zeros_like(pixels), np.ones_like(pixels), merge=merge)
+    scanned = runs_above(pixels, merge=merge)
     islands = islands_above(join_scanned([scanned], connectivity=connectivity), seed=seed, min_pixels=min_pixels)
     return islands.paint(Window(0, pixels.shape[0], 0, pixels.shape[1]))

@@ -13,7 +13,7 @@ UNKNOWN = np.float32(np.inf)
 
 
 @njit(cache=True, nogil=True)
-def continue_image(image: Image, first_step: int, reach: int) -> None:  # pragma: no cover (compiled)
+def continue_image(image: Image, first_step: int, reach: int) -> None:
     """Set unknown (infinite) pixels to the lowest known value around, up to ``reach`` from it, in place.
 
     Each round doubles the step, so that few are needed; whatever is still unknown takes the lowest value of all. A
@@ -38,7 +38,7 @@ def continue_image(image: Image, first_step: int, reach: int) -> None:  # pragma
 
 
 @njit(cache=True, nogil=True)
-def _known_box(image: Image) -> tuple[Box, np.float32]:  # pragma: no cover (compiled)
+def _known_box(image: Image) -> tuple[Box, np.float32]:
     """The smallest box around all known pixels, empty if there are none, and the lowest of them."""
     height, width = image.shape
     top, bottom, left, right, lowest = height, 0, width, 0, UNKNOWN
@@ -56,7 +56,7 @@ def _known_box(image: Image) -> tuple[Box, np.float32]:  # pragma: no cover (com
 
 
 @njit(cache=True, nogil=True)
-def _minimum_around(image: Image, box: Box, wide: Box, step: int) -> Image:  # pragma: no cover (compiled)
+def _minimum_around(image: Image, box: Box, wide: Box, step: int) -> Image:
     """Lowest value of the square of ``2 step + 1`` pixels around each pixel of a box, of those in a box inside it.
 
     First along the rows, then along the columns: rows one after another are one long line, and columns a row apart.
@@ -81,7 +81,7 @@ def _minimum_around(image: Image, box: Box, wide: Box, step: int) -> Image:  # p
 
 
 @njit(cache=True, nogil=True)
-def _running_minimum(first: Image, second: Image, stride: int, window: int) -> Image:  # pragma: no cover (compiled)
+def _running_minimum(first: Image, second: Image, stride: int, window: int) -> Image:
     """Minimum of each value and the ``window - 1`` that follow it a stride apart; both arrays are overwritten.
 
     Windows of 1, 2, 4, ... are doubled until one last, shorter leap completes them.
@@ -97,14 +97,14 @@ def _running_minimum(first: Image, second: Image, stride: int, window: int) -> I
 
 
 @njit(cache=True, nogil=True)
-def _lower_of(one: Image, other: Image, lower: Image) -> None:  # pragma: no cover (compiled)
+def _lower_of(one: Image, other: Image, lower: Image) -> None:
     """The lower of two values each."""
     for k in range(lower.size):
         lower[k] = one[k] if one[k] < other[k] else other[k]
 
 
 @njit(cache=True, nogil=True)
-def _lowest_of(values: Image) -> np.float32:  # pragma: no cover (compiled)
+def _lowest_of(values: Image) -> np.float32:
     lowest = UNKNOWN
     for value in values:
         lowest = value if value < lowest else lowest
@@ -112,7 +112,7 @@ def _lowest_of(values: Image) -> np.float32:  # pragma: no cover (compiled)
 
 
 @njit(cache=True, nogil=True)
-def _complete(values: Image, others: Image) -> bool:  # pragma: no cover (compiled)
+def _complete(values: Image, others: Image) -> bool:
     """Set unknown values to the others; whether some are still unknown."""
     unknown = 0
     for k in range(values.size):
@@ -123,14 +123,14 @@ def _complete(values: Image, others: Image) -> bool:  # pragma: no cover (compil
 
 
 @njit(cache=True, nogil=True)
-def _forget(values: Image) -> None:  # pragma: no cover (compiled)
+def _forget(values: Image) -> None:
     """Make values unknown."""
     for k in range(values.size):
         values[k] = UNKNOWN
 
 
 @njit(cache=True, nogil=True)
-def _copy(values: Image, into: Image) -> None:  # pragma: no cover (compiled)
+def _copy(values: Image, into: Image) -> None:
     """What an assignment does, but as the fast loop that numba does not make of one between slices."""
     for k in range(into.size):
         into[k] = values[k]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.extraction.bands import in_order
-from neanias_ml.extraction.islands.runs import ScannedRows, join_scanned, runs_of_pixels
+from neanias_ml.extraction.islands.runs import ScannedRows, join_scanned, runs_above
 from neanias_ml.extraction.noise.config import BackgroundConfig
 from neanias_ml.extraction.noise.emission_kernels import block_means, mark_blocks
 from neanias_ml.extraction.noise.mesh_kernels import MAD_TO_SIGMA
@@ -37,7 +37,7 @@ def emission_masks(
     def look(rows: slice) -> tuple[ScannedRows, FloatMesh | None]:
         significance = thinned.significance(model, rows)
         blocks = block_means(significance, half) if look_for_diffuse else None
-        return _runs_above(significance, config.mask_merge, rows.start), blocks
+        return runs_above(significance, merge=config.mask_merge, y0=rows.start), blocks
 
     looks = list(in_order(look, thinned.bands(half), workers=workers))
     regions = join_scanned([scanned for scanned, _ in looks], connectivity=8)
@@ -51,14 +51,6 @@ def emission_masks(
     blocks = np.concatenate([blocks for _, blocks in looks if blocks is not None])
     mark_blocks(diffuse, _diffuse_blocks(blocks, config.mask_diffuse), half)
     return sources.mask(whole, margin=margin), diffuse
-
-
-def _runs_above(significance: FloatMap, threshold: float, y0: int) -> ScannedRows:
-    """Runs above a threshold in rows of which ``y0`` is the first."""
-    with np.errstate(invalid="ignore"):
-        places = np.flatnonzero(significance >= np.float32(threshold))
-    y, x = np.divmod(places.astype(np.int32), np.int32(significance.shape[1]))
-    return runs_of_pixels(y + np.int32(y0), x, significance.ravel()[places], merge=threshold)
 
 
 def _diffuse_blocks(blocks: FloatMesh, threshold: float) -> Mask:
@@ -80,7 +72,7 @@ def _diffuse_blocks(blocks: FloatMesh, threshold: float) -> Mask:
     if spread == 0.0:
         return marked
     height = ((pairs - middle) / spread).astype(np.float32)
-    scanned = _runs_above(height, DIFFUSE_MERGE * threshold, 0)
+    scanned = runs_above(height, merge=DIFFUSE_MERGE * threshold)
     regions = join_scanned([scanned], connectivity=8)
     bright = regions.keep(regions.region_peak > threshold).paint(Window(0, rows - 1, 0, cols - 1)) > 0
     for window in (np.s_[:-1, :-1], np.s_[1:, :-1], np.s_[:-1, 1:], np.s_[1:, 1:]):

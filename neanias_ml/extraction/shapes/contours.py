@@ -122,7 +122,7 @@ def _midpoints(y: IntPixels, x: IntPixels) -> Polygon:
 
 
 @njit(cache=True, nogil=True)
-def boundary_chain(y: IntPixels, x: IntPixels) -> Chain:  # pragma: no cover (compiled)
+def boundary_chain(y: IntPixels, x: IntPixels) -> Chain:
     """Outer pixel edges of one island, from the lower edge of its first pixel around with the island to the left.
 
     Parameters
@@ -146,7 +146,7 @@ def boundary_chain(y: IntPixels, x: IntPixels) -> Chain:  # pragma: no cover (co
 
 
 @njit(cache=True, nogil=True)
-def _trace_on_stamp(stamp: Chain, width: int, start: int, chain: Chain) -> int:  # pragma: no cover (compiled)
+def _trace_on_stamp(stamp: Chain, width: int, start: int, chain: Chain) -> int:
     """Trace the boundary on a flat image, 1 in the island and 0 on its margin, from a pixel; return its length.
 
     Nothing is decided by a branch: which way a frayed boundary turns cannot be foreseen.
@@ -167,7 +167,7 @@ def _trace_on_stamp(stamp: Chain, width: int, start: int, chain: Chain) -> int: 
 
 
 @njit(cache=True, nogil=True)
-def _trace_in_list(y: IntPixels, x: IntPixels, chain: Chain) -> int:  # pragma: no cover (compiled)
+def _trace_in_list(y: IntPixels, x: IntPixels, chain: Chain) -> int:
     """Trace the boundary of an island too large for an image; return its length."""
     row_start = row_starts(y)
     corner_x, corner_y, heading = x[0], y[0], 0
@@ -187,7 +187,7 @@ def _trace_in_list(y: IntPixels, x: IntPixels, chain: Chain) -> int:  # pragma: 
 
 
 @njit(cache=True, nogil=True)
-def row_starts(y: IntPixels) -> NDArray[np.int64]:  # pragma: no cover (compiled)
+def row_starts(y: IntPixels) -> NDArray[np.int64]:
     """(rows + 1,) index of the first pixel at or above each row, counted from the first pixel's row."""
     rows = y[-1] - y[0] + 1
     starts = np.empty(rows + 1, dtype=np.int64)
@@ -203,7 +203,7 @@ def row_starts(y: IntPixels) -> NDArray[np.int64]:  # pragma: no cover (compiled
 @njit(cache=True, nogil=True)
 def _holds(
     y: IntPixels, x: IntPixels, row_start: NDArray[np.int64], row: int, column: int
-) -> bool:  # pragma: no cover (compiled)
+) -> bool:
     """Whether a pixel belongs to the island, by bisection within its row."""
     if row < y[0] or row > y[-1]:
         return False
@@ -218,7 +218,7 @@ def _holds(
 
 
 @njit(cache=True, nogil=True)
-def kept_vertices(vertices: Polygon, tolerance: float) -> NDArray[np.bool_]:  # pragma: no cover (compiled)
+def kept_vertices(vertices: Polygon, tolerance: float) -> NDArray[np.bool_]:
     """Which vertices (V, 2) of a line stay when it is simplified by Douglas & Peucker (1973); the ends always do.
 
     scikit-image has the same, but loads for a second what an extraction does not need otherwise.

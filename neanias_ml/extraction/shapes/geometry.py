@@ -26,7 +26,7 @@ BOX_COLUMNS = ("hull_area", "major", "minor", "angle", "diameter", "diameter_ang
 @njit(cache=True, nogil=True)
 def measure_boundaries(
     y: IntPixels, x: IntPixels, offsets: Offsets, smoothing: float
-) -> FloatArray:  # pragma: no cover (compiled)
+) -> FloatArray:
     """`BOUNDARY_COLUMNS` of N islands, (N, 3); NaN for islands without pixels.
 
     ``filled_area`` counts the pixels within the outer boundary, holes included. ``perimeter`` is the length of the
@@ -50,7 +50,7 @@ def measure_boundaries(
 
 
 @njit(cache=True, nogil=True)
-def _area_and_length(chain: Chain) -> tuple[float, float]:  # pragma: no cover (compiled)
+def _area_and_length(chain: Chain) -> tuple[float, float]:
     """Enclosed pixels, and length of the polygon through the midpoints of the edges."""
     area, height, length = 0, 0, 0.0
     for place in range(len(chain)):
@@ -61,7 +61,7 @@ def _area_and_length(chain: Chain) -> tuple[float, float]:  # pragma: no cover (
 
 
 @njit(cache=True, nogil=True)
-def _bending_energy(chain: Chain, smoothing: float, scratch: FloatArray) -> float:  # pragma: no cover (compiled)
+def _bending_energy(chain: Chain, smoothing: float, scratch: FloatArray) -> float:
     """Length times the integral of the squared curvature over 4 pi^2, after smoothing by ``smoothing`` edges."""
     length = len(chain)
     x, y = _smoothed_midpoints(
@@ -84,7 +84,7 @@ def _bending_energy(chain: Chain, smoothing: float, scratch: FloatArray) -> floa
 @njit(cache=True, nogil=True)
 def _smoothed_midpoints(
     chain: Chain, sigma: float, scratch: FloatArray
-) -> tuple[FloatArray, FloatArray]:  # pragma: no cover (compiled)
+) -> tuple[FloatArray, FloatArray]:
     """Columns and rows of the edges' midpoints, smoothed by three running means of a joint sigma of ``sigma`` edges.
 
     Both are views of ``scratch``, which has four rows of at least the chain's length.
@@ -105,7 +105,7 @@ def _smoothed_midpoints(
 
 
 @njit(cache=True, nogil=True)
-def _running_mean(values: FloatArray, half: int, means: FloatArray) -> None:  # pragma: no cover (compiled)
+def _running_mean(values: FloatArray, half: int, means: FloatArray) -> None:
     """Mean of each value of a closed boundary and ``half`` ones to either side (less than its length)."""
     length, share, total = len(values), 1.0 / (2 * half + 1), 0.0
     for place in range(-half, half + 1):
@@ -121,7 +121,7 @@ def _running_mean(values: FloatArray, half: int, means: FloatArray) -> None:  # 
 @njit(cache=True, nogil=True)
 def convex_hulls(
     y: IntPixels, x: IntPixels, offsets: Offsets
-) -> tuple[FloatArray, Offsets]:  # pragma: no cover (compiled)
+) -> tuple[FloatArray, Offsets]:
     """Convex hulls of the midpoints of all pixel edges: vertices (H, 2) as (x, y), (N + 1,) offsets of the islands."""
     count = len(offsets) - 1
     capacity = 0
@@ -141,7 +141,7 @@ def convex_hulls(
 
 
 @njit(cache=True, nogil=True)
-def _hull(y: IntPixels, x: IntPixels, vertices: FloatArray) -> int:  # pragma: no cover (compiled)
+def _hull(y: IntPixels, x: IntPixels, vertices: FloatArray) -> int:
     """Fill ``vertices`` with the hull of one island, clockwise from its lower left corner; return their number."""
     starts = row_starts(y)
     rows = len(starts) - 1
@@ -168,13 +168,13 @@ def _hull(y: IntPixels, x: IntPixels, vertices: FloatArray) -> int:  # pragma: n
 
 
 @njit(cache=True, nogil=True)
-def _turn(first: FloatArray, second: FloatArray, px: float, py: float) -> float:  # pragma: no cover (compiled)
+def _turn(first: FloatArray, second: FloatArray, px: float, py: float) -> float:
     """Positive where the way from the first over the second point to (px, py) turns left."""
     return (second[0] - first[0]) * (py - second[1]) - (second[1] - first[1]) * (px - second[0])
 
 
 @njit(cache=True, nogil=True)
-def measure_boxes(vertices: FloatArray, offsets: Offsets) -> FloatArray:  # pragma: no cover (compiled)
+def measure_boxes(vertices: FloatArray, offsets: Offsets) -> FloatArray:
     """`BOX_COLUMNS` of N convex polygons, (N, 6); NaN for those without vertices.
 
     The box is the rectangle of least area around the polygon; one of its sides lies on a side of the polygon (Freeman
@@ -192,7 +192,7 @@ def measure_boxes(vertices: FloatArray, offsets: Offsets) -> FloatArray:  # prag
 
 
 @njit(cache=True, nogil=True)
-def _polygon_area(corners: FloatArray) -> float:  # pragma: no cover (compiled)
+def _polygon_area(corners: FloatArray) -> float:
     area = 0.0
     for place in range(len(corners)):
         area += (corners[place - 1, 0] - corners[0, 0]) * (corners[place, 1] - corners[0, 1])
@@ -201,7 +201,7 @@ def _polygon_area(corners: FloatArray) -> float:  # pragma: no cover (compiled)
 
 
 @njit(cache=True, nogil=True)
-def _smallest_box(corners: FloatArray) -> tuple[float, float, float]:  # pragma: no cover (compiled)
+def _smallest_box(corners: FloatArray) -> tuple[float, float, float]:
     """Longer and shorter side, and the angle of the longer one."""
     best_length, best_width, best_x, best_y = np.inf, 0.0, 0.0, 0.0
     for place in range(len(corners)):
@@ -225,7 +225,7 @@ def _smallest_box(corners: FloatArray) -> tuple[float, float, float]:  # pragma:
 
 
 @njit(cache=True, nogil=True)
-def _diameter(corners: FloatArray) -> tuple[float, float]:  # pragma: no cover (compiled)
+def _diameter(corners: FloatArray) -> tuple[float, float]:
     """Largest distance between two corners, and its angle."""
     largest, far_x, far_y = -1.0, 0.0, 0.0
     for first in range(len(corners)):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
-def median_of(values: NDArray[Any]) -> float:  # pragma: no cover (compiled)
+def median_of(values: NDArray[Any]) -> float:
     """Median of at least one value, all known, which are reordered."""
     middle = values.size >> 1
     median = _value_of_rank(values, middle)
@@ -22,7 +22,7 @@ def median_of(values: NDArray[Any]) -> float:  # pragma: no cover (compiled)
 
 
 @njit(cache=True, nogil=True)
-def _value_of_rank(values: NDArray[Any], rank: int) -> float:  # pragma: no cover (compiled)
+def _value_of_rank(values: NDArray[Any], rank: int) -> float:
     """The value of a rank; those before it in the array are at most as large.
 
     Quickselect whose partition (Lomuto's) swaps always and only moves its bound where a value is less: half of the

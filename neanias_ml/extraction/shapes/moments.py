@@ -58,7 +58,7 @@ MOMENT_COLUMNS = (
 @njit(cache=True, nogil=True)
 def measure_moments(
     y: IntPixels, x: IntPixels, flux: FloatPixels, offsets: Offsets
-) -> FloatArray:  # pragma: no cover (compiled)
+) -> FloatArray:
     """`MOMENT_COLUMNS` of N islands, (N, 37); NaN where they do not exist.
 
     Hu moments are those of Hu (1962, IRE Trans. Inf. Theory 8, 179), of the island's shape (every pixel counts 1) and
@@ -95,7 +95,7 @@ def measure_moments(
 
 
 @njit(cache=True, nogil=True)
-def _flux_statistics(values: FloatPixels, scratch: FloatArray, out: FloatArray) -> None:  # pragma: no cover (compiled)
+def _flux_statistics(values: FloatPixels, scratch: FloatArray, out: FloatArray) -> None:
     """Mean, standard deviation, median, median absolute deviation (unscaled), skewness and excess kurtosis."""
     count, total = len(values), 0.0
     for place in range(count):
@@ -120,7 +120,7 @@ def _flux_statistics(values: FloatPixels, scratch: FloatArray, out: FloatArray) 
 @njit(cache=True, nogil=True)
 def _centroids(
     y: IntPixels, x: IntPixels, flux: FloatPixels
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:  # pragma: no cover (compiled)
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Centroid (x, y) from the first pixel and weight of an island, every pixel counting 1, and by flux."""
     sum_x, sum_y, total, flux_x, flux_y = 0, 0, 0.0, 0.0, 0.0
     for place in range(len(x)):
@@ -139,7 +139,7 @@ def _power_sums(
     centre: tuple[float, float, float],
     by_flux: bool,
     sums: FloatArray,
-) -> float:  # pragma: no cover (compiled)
+) -> float:
     """Set the sums of weight x^p y^q about a centroid for p + q <= 6; return the largest squared distance from it.
 
     Powers of x are summed along each row; those of y are the same for all of it.
@@ -178,7 +178,7 @@ def _power_sums(
 
 
 @njit(cache=True, nogil=True)
-def _moments_of(sums: FloatArray) -> FloatArray:  # pragma: no cover (compiled)
+def _moments_of(sums: FloatArray) -> FloatArray:
     """(8,) sum of the weights, and means of xx, xy, yy, xxx, xxy, xyy, yyy."""
     total = sums[0, 0]
     return np.array(
@@ -190,7 +190,7 @@ def _moments_of(sums: FloatArray) -> FloatArray:  # pragma: no cover (compiled)
 
 
 @njit(cache=True, nogil=True)
-def _eccentricity_and_tilt(moments: FloatArray) -> tuple[float, float]:  # pragma: no cover (compiled)
+def _eccentricity_and_tilt(moments: FloatArray) -> tuple[float, float]:
     """Eccentricity of the ellipse of equal second moments, and the angle of its major axis in [0, 180) degrees."""
     xx, xy, yy = moments[1], moments[2], moments[3]
     mean, half = 0.5 * (xx + yy), math.sqrt(0.25 * (xx - yy) ** 2 + xy * xy)
@@ -199,7 +199,7 @@ def _eccentricity_and_tilt(moments: FloatArray) -> tuple[float, float]:  # pragm
 
 
 @njit(cache=True, nogil=True)
-def _hu_moments(moments: FloatArray, out: FloatArray) -> None:  # pragma: no cover (compiled)
+def _hu_moments(moments: FloatArray, out: FloatArray) -> None:
     """The seven invariants of translation, rotation and scale; the last changes sign in a mirror."""
     total = moments[0]
     n20, n11, n02 = moments[1] / total, moments[2] / total, moments[3] / total
@@ -218,7 +218,7 @@ def _hu_moments(moments: FloatArray, out: FloatArray) -> None:  # pragma: no cov
 
 
 @njit(cache=True, nogil=True)
-def _zernike_magnitudes(sums: FloatArray, radius: float, out: FloatArray) -> None:  # pragma: no cover (compiled)
+def _zernike_magnitudes(sums: FloatArray, radius: float, out: FloatArray) -> None:
     """Magnitudes (n + 1) / pi |sum f V*_nm| of the orders `ZERNIKE_ORDERS`, from the power sums of the flux."""
     shares = np.empty_like(sums)
     for p in range(MOST + 1):
@@ -237,7 +237,7 @@ def _zernike_magnitudes(sums: FloatArray, radius: float, out: FloatArray) -> Non
 @njit(cache=True, nogil=True)
 def _ridge_bend(
     y: IntPixels, x: IntPixels, centre: tuple[float, float, float], sums: FloatArray
-) -> float:  # pragma: no cover (compiled)
+) -> float:
     """Angle in degrees by which a parabola through the flux along its principal axis turns from end to end.
 
     The parabola is the least-squares fit, weighted by flux, of the offset across the axis. With x and y turned to
@@ -266,7 +266,7 @@ def _ridge_bend(
 @njit(cache=True, nogil=True)
 def _extent(
     y: IntPixels, x: IntPixels, centre: tuple[float, float, float], c: float, s: float
-) -> tuple[float, float]:  # pragma: no cover (compiled)
+) -> tuple[float, float]:
     """Least and greatest c x + s y about a centroid."""
     low, high = np.inf, -np.inf
     middle_x, middle_y = x[0] + centre[0], y[0] + centre[1]
