@@ -1,5 +1,5 @@
-"""Data for the network: channels, resampled tiles, shards, augmentation, preparation from simulated skies.
+"""Labels, channels, resampled tiles, shards, variation of tiles, preparation from simulated and real maps.
 
 Import from the modules: what training on prepared data needs (``channels``, ``tiles``, ``shards``, ``tile_store``,
-``augmentation`` and what that uses) runs without astropy; ``augment`` alone needs albumentations.
+``variation``) runs without astropy; ``variation.geometry`` alone needs albumentations.
 """

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from neanias_ml.datasets.labels.images import ImageFile, is_fits, open_image
 from neanias_ml.datasets.labels.labelled import LabelledImage, LabelledObject, LabelSet
 from neanias_ml.datasets.labels.polygons import mask_polygons
 from neanias_ml.errors import InputError, UsageError
+from neanias_ml.simulation.gallery.looks import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,20 +38,6 @@ BLANK = "#24303c"
 """Blank pixels are not black sky."""
 BRIGHTEST_GREY = 0.8
 """Shade of the brightest pixel, so that outlines stand out from it."""
-
-
-class Look(Protocol):
-    """How a class is drawn: colour and dashes, so that none is told by colour alone."""
-
-    @property
-    def colour(self) -> str:
-        """``#rrggbb``."""
-        ...
-
-    @property
-    def dashes(self) -> tuple[float, ...]:
-        """Lengths of dash and gap in line widths; empty for a solid line."""
-        ...
 
 
 def draw_sheets(labels: LabelSet, *, looks: Mapping[str, Look], per_page: int = 24, title: str = "") -> Iterator[Any]:

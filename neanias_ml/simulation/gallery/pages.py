@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.output_files import replaced_together
+from neanias_ml.simulation.gallery.looks import Look
 from neanias_ml.simulation.gallery.panels import Panel, fault_panels, field_panels, source_panels
 
 if TYPE_CHECKING:
@@ -28,20 +29,6 @@ BLANK = "#24303c"
 _GREYS = 48
 """Greys of the files: more make them larger and show no more."""
 _SMALLEST_OUTLINE = 4
-
-
-class Look(Protocol):
-    """How a class is drawn: colour and dashes, so that none is told by colour alone."""
-
-    @property
-    def colour(self) -> str:
-        """``#rrggbb``."""
-        ...
-
-    @property
-    def dashes(self) -> tuple[float, ...]:
-        """Lengths of dash and gap in line widths; empty for a solid line."""
-        ...
 
 
 _PAGES: dict[str, tuple[str, int, Callable[[int], Iterator[Panel]]]] = {
