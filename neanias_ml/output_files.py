@@ -87,6 +87,19 @@ def replaced_together(directory: Path, *, names: Sequence[str]) -> Iterator[Path
         _exchange(directory, names, new=new, old=old)
 
 
+def replace_text(path: Path, text: str) -> Path:
+    """Write a small file, whole or not at all, over an earlier one if there is one; returns its path.
+
+    Raises
+    ------
+    UsageError, ResourceError
+        As `require_room`.
+    """
+    with replaced_together(path.parent, names=[path.name]) as place:
+        (place / path.name).write_text(text, encoding="utf-8")
+    return path
+
+
 def _exchange(directory: Path, names: Sequence[str], *, new: Path, old: Path) -> None:
     """Move the earlier files to ``old`` and those of ``new`` into their place; put all back if that fails."""
     coming = [name for name in names if (new / name).exists()]

@@ -10,7 +10,8 @@ from neanias_ml.evaluation import FieldPair, Instances, count_by_class
 from neanias_ml.extraction import SourceFinder
 from neanias_ml.inference.detector import ObjectDetector
 from neanias_ml.maps import read_map
-from neanias_ml.models.bundle import load_bundle, verify_bundle
+from neanias_ml.models.bundle import load_bundle
+from neanias_ml.models.bundle_folder import verify_bundle
 from neanias_ml.models.classes import CLASS_LABELS, CLASS_NAMES
 from neanias_ml.simulation import read_truth
 

@@ -12,8 +12,8 @@ from neanias_ml.catalogue.html_parts import css_key, escaped
 from neanias_ml.catalogue.outlines import Polygon
 from neanias_ml.catalogue.png import png_address, png_file, without_colour
 from neanias_ml.catalogue.sources import Sources
-from neanias_ml.catalogue.styles import style_of
 from neanias_ml.maps import Window, ellipses_of_covariances
+from neanias_ml.models.class_styles import style_of
 
 MOST_CUTOUTS = 24
 LONGEST_SIDE = 150

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from neanias_ml.catalogue.panels import logarithmic_bins, logarithmic_ticks
 from neanias_ml.catalogue.sources import Sources
-from neanias_ml.catalogue.styles import in_order, style_of
 from neanias_ml.catalogue.text import printable
+from neanias_ml.models.class_styles import in_order, style_of
 
 CHART_WIDTH, CHART_HEIGHT = 520, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 40

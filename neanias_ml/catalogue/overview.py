@@ -32,9 +32,9 @@ from neanias_ml.catalogue.outlines import Polygon
 from neanias_ml.catalogue.panels import INK, SOFT, draw_counts, draw_histogram
 from neanias_ml.catalogue.png import png_file
 from neanias_ml.catalogue.sources import Sources
-from neanias_ml.catalogue.styles import ClassStyle, in_order, style_of
 from neanias_ml.catalogue.text import printable
 from neanias_ml.maps import RadioMap, ellipses_of_covariances
+from neanias_ml.models.class_styles import ClassStyle, in_order, style_of
 
 WIDTH, HEIGHT, DPI = 14.8, 9.6, 110
 MAP_AREA = (0.07, 0.105, 0.555, 0.79)

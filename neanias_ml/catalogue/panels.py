@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import NDArray
 
 from neanias_ml.catalogue.sources import Sources
-from neanias_ml.catalogue.styles import in_order, style_of
+from neanias_ml.models.class_styles import in_order, style_of
 
 INK = "#222222"
 SOFT = "#777777"

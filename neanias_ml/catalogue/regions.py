@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from neanias_ml.catalogue.outlines import Polygon
 from neanias_ml.catalogue.sources import Sources
-from neanias_ml.catalogue.styles import style_of
 from neanias_ml.catalogue.text import ascii_printable
 from neanias_ml.extraction.components.model_map import pixel_covariances
 from neanias_ml.extraction.tables import ComponentTable
 from neanias_ml.maps import RadioMap, ellipses_of_covariances
+from neanias_ml.models.class_styles import style_of
 
 COMPONENT_COLOUR = "#ffffff"
 SKY_ELLIPSE = 'ellipse(%.7f,%.7f,%.3f",%.3f",%.2f)'

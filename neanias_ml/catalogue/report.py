@@ -25,11 +25,11 @@ from neanias_ml.catalogue.outlines import Polygon
 from neanias_ml.catalogue.png import png_address
 from neanias_ml.catalogue.report_table import MOST_ROWS, position_texts, table_html
 from neanias_ml.catalogue.sources import Sources
-from neanias_ml.catalogue.styles import in_order, style_of
 from neanias_ml.catalogue.tables import CatalogueTables
 from neanias_ml.catalogue.text import printable
 from neanias_ml.catalogue.wording import FILES, explain_map_flag, explain_source_flag
 from neanias_ml.extraction.tables import SourceFlag
+from neanias_ml.models.class_styles import in_order, style_of
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from neanias_ml.catalogue.styles import style_of
 from neanias_ml.cli.options import parse_options, silent_libraries, verb_parser
 from neanias_ml.datasets.labels.formats import read_labels, source_format, target_format, write_labels
 from neanias_ml.errors import UsageError
+from neanias_ml.models.class_styles import style_of
 
 
 def build_parser() -> ArgumentParser:

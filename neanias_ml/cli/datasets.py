@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from neanias_ml.catalogue.styles import OTHER, STYLES, ClassStyle, style_of
+from neanias_ml.cli.actions import chosen_action
 from neanias_ml.cli.options import parse_options, require_output, silent_libraries, verb_parser
 from neanias_ml.datasets.labels.checks import CheckConfig, Finding, check_labels
 from neanias_ml.datasets.labels.contact_sheet import sheet_name, write_sheets
@@ -23,6 +23,7 @@ from neanias_ml.datasets.labels.statistics import (
     table_lines,
 )
 from neanias_ml.errors import InputError, UsageError
+from neanias_ml.models.class_styles import OTHER, STYLES, ClassStyle, style_of
 from neanias_ml.output_files import replaced_together, require_room
 
 MOST_ROWS = 20
@@ -52,25 +53,11 @@ def build_parser(action: str) -> ArgumentParser:
 
 def main(arguments: list[str]) -> None:
     """Run the verb."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
-        raise SystemExit(0 if arguments else UsageError.exit_code)
-    action, rest = arguments[0], arguments[1:]
-    if action not in ACTIONS:
-        raise UsageError("ActionUnknown", f"there is no action {action!r}; choose one of {', '.join(ACTIONS)}")
+    action, rest = chosen_action("datasets", arguments, {name: text for name, (_, text) in ACTIONS.items()})
     parser = build_parser(action)
     options = parse_options(parser, rest)
     with silent_libraries():
         ACTIONS[action][0](parser, options)
-
-
-def _overview() -> str:
-    """What the actions are and the options that all of them have."""
-    parser = verb_parser("datasets", description="Look labels through before they train anything.")
-    actions = "; ".join(f"{name}: {text}" for name, (_, text) in ACTIONS.items())
-    parser.add_argument("action", type=str, help=f"{actions} (datasets ACTION --help tells its options)")
-    parser.add_argument("labels", type=str, nargs="*", help="label files or folders: COCO, CAESAR, DS9, simulated")
-    return str(parser.format_help())
 
 
 def check(parser: ArgumentParser, options: Namespace) -> None:

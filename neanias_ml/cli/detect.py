@@ -7,14 +7,10 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from neanias_ml.cli.map_options import add_extraction_options, add_map_options, add_result_options
 from neanias_ml.cli.map_run import MapRun, ModelUsed
-from neanias_ml.cli.options import (
-    add_extraction_options,
-    add_map_options,
-    add_result_options,
-    silent_libraries,
-    verb_parser,
-)
+from neanias_ml.cli.model_reference import model_folder_of
+from neanias_ml.cli.options import silent_libraries, verb_parser
 from neanias_ml.errors import UsageError
 
 DEFAULT_MODEL = Path(__file__).resolve().parents[2] / "models" / "island-rcnn-small"
@@ -25,7 +21,10 @@ def build_parser() -> ArgumentParser:
     """The options of the verb."""
     parser = verb_parser("detect", description="Find, group and classify the sources of a radio map.")
     add_map_options(parser)
-    parser.add_argument("--model", type=str, default=str(DEFAULT_MODEL), help="folder of a model bundle")
+    parser.add_argument(
+        "--model", type=str, default=str(DEFAULT_MODEL), help="model: folder of a bundle, or models:/NAME@ALIAS"
+    )
+    parser.add_argument("--tracking-uri", type=str, default=None, help="MLflow server or database of models:/ names")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, or a GPU such as cuda:0")
     parser.add_argument(
         "--association-threshold",
@@ -48,7 +47,8 @@ def main(arguments: list[str]) -> None:
         from neanias_ml.inference.trained_on import extraction_departures
         from neanias_ml.models.bundle import load_bundle
 
-        bundle = load_bundle(options.model, device=choose_device(options.device))
+        folder = model_folder_of(options.model, tracking_uri=options.tracking_uri)
+        bundle = load_bundle(folder, device=choose_device(options.device))
         detector = ObjectDetector(bundle, association_threshold=options.association_threshold)
         run.progress("network loaded", 1, 1)
         extraction = run.extract()

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser
 
+from neanias_ml.cli.map_options import add_extraction_options, add_map_options, add_result_options
 from neanias_ml.cli.map_run import MapRun
-from neanias_ml.cli.options import (
-    add_extraction_options,
-    add_map_options,
-    add_result_options,
-    silent_libraries,
-    verb_parser,
-)
+from neanias_ml.cli.options import silent_libraries, verb_parser
 
 
 def build_parser() -> ArgumentParser:

@@ -17,10 +17,15 @@ VERBS = {
     "match": "two catalogues, of any finder, matched and compared",
     "select": "cuts on the rows of any catalogue",
     "simulate": "labelled maps for training and tests",
+    "train": "networks from simulated and labelled maps",
+    "models": "trained networks by name: versions, aliases, look-up",
     "convert": "labels between COCO, CAESAR sidecars and DS9 regions",
     "datasets": "labels checked, counted and drawn",
 }
 """Verb and its line of help; the verb's function is ``neanias_ml.cli.VERB.main``."""
+
+COLLECTED = ("train", "models")
+"""Verbs that import torch's compiler, which complains at the end of the program of what `load_for_good` keeps."""
 
 EXIT_BUG = 1
 EXIT_USAGE = 2
@@ -113,6 +118,6 @@ def load_for_good(verb: str) -> None:
 
 def console_script() -> None:
     """Entry point of the installed command."""
-    if len(sys.argv) > 1 and sys.argv[1] in VERBS:
+    if len(sys.argv) > 1 and sys.argv[1] in VERBS and sys.argv[1] not in COLLECTED:
         load_for_good(sys.argv[1])
     sys.exit(main())

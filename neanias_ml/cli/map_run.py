@@ -12,7 +12,8 @@ from jsonargparse import ArgumentParser, Namespace
 from neanias_ml.catalogue import OutputDirectory, RunRecord, write_catalogue
 from neanias_ml.catalogue.write import refuse_input_as_output
 from neanias_ml.catalogue.writers import require_parquet
-from neanias_ml.cli.options import finder_of, open_map, parse_options, require_output, supplied_noise
+from neanias_ml.cli.map_options import finder_of, open_map, supplied_noise
+from neanias_ml.cli.options import parse_options, require_output
 from neanias_ml.cli.progress import ProgressLine
 from neanias_ml.cli.report import configuration, print_summary
 from neanias_ml.extraction import Extraction

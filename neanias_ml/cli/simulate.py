@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> None:
 
 def _write_gallery(output: Path, options: Namespace, progress: ProgressLine) -> None:
     """The pictures, and where they are."""
-    from neanias_ml.catalogue.styles import STYLES
+    from neanias_ml.models.class_styles import STYLES
     from neanias_ml.simulation.gallery.pages import gallery_files, write_gallery
 
     require_room(output, names=gallery_files(), overwrite=options.overwrite)

@@ -18,7 +18,7 @@ from neanias_ml.evaluation.crossmatch import (
     sky_offsets,
     sky_pairs,
 )
-from neanias_ml.evaluation.detection import ClassCounts, average_precision, confusion_matrix, count_by_class
+from neanias_ml.evaluation.detection import ClassCounts, confusion_matrix, count_by_class
 from neanias_ml.evaluation.grouping import (
     PairScores,
     adjusted_rand_index,
@@ -30,6 +30,12 @@ from neanias_ml.evaluation.grouping import (
 from neanias_ml.evaluation.instances import FieldPair, Instances, field_pairs, mask_iou
 from neanias_ml.evaluation.intervals import Interval, bootstrap_interval, wilson_interval
 from neanias_ml.evaluation.matching import match_by_score, match_one_to_one
+from neanias_ml.evaluation.precision_recall import (
+    PrecisionRecallCurve,
+    average_precision,
+    precision_recall_by_class,
+    precision_recall_curve,
+)
 
 __all__ = [
     "BinnedFraction",
@@ -40,6 +46,7 @@ __all__ = [
     "Instances",
     "Interval",
     "PairScores",
+    "PrecisionRecallCurve",
     "ReliabilityDiagram",
     "adjusted_rand_index",
     "average_precision",
@@ -62,6 +69,8 @@ __all__ = [
     "one_to_one",
     "pair_scores",
     "pixel_pairs",
+    "precision_recall_by_class",
+    "precision_recall_curve",
     "reliability_diagram",
     "sky_offsets",
     "sky_pairs",

@@ -1,4 +1,4 @@
-"""Detection metrics by class: precision, recall, F1, confusion, average precision."""
+"""Detection metrics by class: precision, recall, F1, confusion."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from neanias_ml.evaluation.instances import FieldPair
-from neanias_ml.evaluation.matching import match_by_score, match_one_to_one
+from neanias_ml.evaluation.matching import match_one_to_one
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
-RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
@@ -96,34 +95,3 @@ def confusion_matrix(
         np.add.at(matrix[:, 0], missed, 1)
         np.add.at(matrix[0], pair.predicted.labels[kept], 1)
     return matrix
-
-
-def average_precision(pairs: Sequence[FieldPair], *, n_classes: int, iou_threshold: float = 0.5) -> FloatArray:
-    """COCO's average precision (101 recall points) of each class, shape (n_classes,); NaN without true instances.
-
-    Reference: Lin et al. 2014, arXiv:1405.0312.
-    """
-    labels = np.concatenate([pair.predicted.labels for pair in pairs] or [np.empty(0, np.int64)])
-    scores = np.concatenate([pair.predicted.scores for pair in pairs] or [np.empty(0)])
-    hits = np.concatenate([match_by_score(pair, threshold=iou_threshold) for pair in pairs] or [np.empty(0, bool)])
-    true = sum((_tally(pair.true.labels, n_classes) for pair in pairs), np.zeros(n_classes, np.int64))
-    return np.array(
-        [
-            _average_precision(scores[labels == label], hits[labels == label], n_true=int(true[label - 1]))
-            for label in range(1, n_classes + 1)
-        ]
-    )
-
-
-def _average_precision(scores: FloatArray, hits: NDArray[np.bool_], *, n_true: int) -> float:
-    if n_true == 0:
-        return float("nan")
-    if len(scores) == 0:
-        return 0.0
-    ordered = hits[np.argsort(-scores, kind="stable")]
-    found = np.cumsum(ordered)
-    precision = found / np.arange(1, len(ordered) + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    place = np.searchsorted(found / n_true, RECALL_POINTS, side="left")
-    reached = place < len(ordered)
-    return float(np.where(reached, envelope[np.minimum(place, len(ordered) - 1)], 0.0).mean())

@@ -1,10 +1,7 @@
-"""Model bundles: a folder with weights, ``config.json``, ``MODEL_CARD.md`` and ``DIGESTS``, without pickle."""
+"""`ModelBundle`: a detector with everything that its use needs, written to and read from a bundle folder."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +9,10 @@ import torch
 
 from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.errors import ModelError
+from neanias_ml.models.bundle_folder import CONFIG_FILE, verify_bundle, write_bundle_folder
 from neanias_ml.models.rcnn import IslandRCNN
 from neanias_ml.models.settings import BundleSettings, settings_from_json, settings_to_json
-from neanias_ml.models.weights import Storage, fill_model, load_weights, save_weights, weight_files
-
-CONFIG_FILE = "config.json"
-CARD_FILE = "MODEL_CARD.md"
-DIGESTS_FILE = "DIGESTS"
-PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin")
+from neanias_ml.models.weights import Storage, fill_model, load_weights
 
 
 @dataclass(frozen=True)
@@ -33,7 +26,7 @@ class ModelBundle:
     settings
         How maps are to be prepared for it.
     digest
-        sha256 that stands for every file of the bundle; see `bundle_digest`.
+        sha256 that stands for every file of the bundle; see `neanias_ml.models.bundle_folder.bundle_digest`.
     """
 
     model: IslandRCNN
@@ -50,45 +43,30 @@ def save_bundle(
     storage: Storage = "float16",
     overwrite: bool = False,
 ) -> str:
-    """Write a bundle folder, all or nothing, and return its digest.
+    """Write the bundle of a detector, all or nothing, and return its digest.
 
     Parameters
     ----------
     model
         Its configuration must be ``settings.architecture``.
-    card
-        Text of ``MODEL_CARD.md``.
-    storage
-        Precision of the stored weights; half precision halves the size.
-    overwrite
-        Replace an existing bundle; a folder that is no bundle is never replaced.
+    card, storage, overwrite
+        See `neanias_ml.models.bundle_folder.write_bundle_folder`.
 
     Raises
     ------
     ModelError
         ``BundleExists``, ``ConfigInvalid`` or ``WeightsNotFinite``; nothing is left behind.
     """
-    target = Path(directory)
-    _refuse_pickle(target)
     if model.config != settings.architecture:
         raise ModelError("ConfigInvalid", "settings.architecture differs from the configuration of the model")
-    if target.exists() and not (overwrite and (target / DIGESTS_FILE).is_file()):
-        raise ModelError(
-            "BundleExists", f"{target} exists; name another folder, or pass overwrite=True to replace a model bundle"
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        save_weights(model.state_dict(), staging, storage=storage)
-        (staging / CONFIG_FILE).write_text(settings_to_json(settings), encoding="utf-8")
-        (staging / CARD_FILE).write_text(card if card.endswith("\n") else card + "\n", encoding="utf-8")
-        write_digests(staging)
-        staging.chmod(0o755)
-        digest = bundle_digest(staging)
-        _move_into_place(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return digest
+    return write_bundle_folder(
+        directory,
+        state=model.state_dict(),
+        config=settings_to_json(settings),
+        card=card,
+        storage=storage,
+        overwrite=overwrite,
+    )
 
 
 def load_bundle(directory: Path | str, *, device: torch.device | str = "cpu") -> ModelBundle:
@@ -119,94 +97,3 @@ def _require_known_channels(settings: BundleSettings, folder: Path) -> None:
             f"{folder} was trained on the channels {', '.join(settings.channels)}, this version makes "
             f"{', '.join(CHANNEL_NAMES)}; install the version of neanias_ml that wrote the model, or train it again",
         )
-
-
-def verify_bundle(directory: Path | str) -> str:
-    """Check that a bundle folder is complete and unchanged; returns its digest.
-
-    Raises
-    ------
-    ModelError
-        ``BundleMissing``, ``BundleIncomplete``, ``PickleRefused`` or ``WeightsDamaged``.
-    """
-    folder = Path(directory)
-    _refuse_pickle(folder)
-    if not folder.is_dir():
-        raise ModelError(
-            "BundleMissing",
-            f"there is no model folder {folder}; name one with --model FOLDER (it holds {CONFIG_FILE}, {DIGESTS_FILE} "
-            "and the weights), or train one as train/README.md tells",
-        )
-    digests = _read_digests(folder)
-    required = [CONFIG_FILE, CARD_FILE, *weight_files(folder)]
-    missing = [name for name in dict.fromkeys([*required, *digests]) if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(
-            "BundleIncomplete", f"{folder} lacks {', '.join(missing)}; copy or download the whole model folder again"
-        )
-    for name in required:
-        if name not in digests:
-            raise ModelError("WeightsDamaged", f"{folder / name} is not listed in {DIGESTS_FILE}; do not use the model")
-    for name, expected in digests.items():
-        if _file_digest(folder / name) != expected:
-            raise ModelError(
-                "WeightsDamaged",
-                f"{folder / name} has changed since the model was written (its sha256 differs from {DIGESTS_FILE}); "
-                "copy or download the model folder once more",
-            )
-    return bundle_digest(folder)
-
-
-def write_digests(directory: Path) -> None:
-    """Write ``DIGESTS``: sha256 and name of every file of the folder, as ``sha256sum`` writes it."""
-    names = sorted(path.name for path in directory.iterdir() if path.is_file() and path.name != DIGESTS_FILE)
-    lines = [f"{_file_digest(directory / name)}  {name}\n" for name in names]
-    (directory / DIGESTS_FILE).write_text("".join(lines), encoding="utf-8")
-
-
-def bundle_digest(directory: Path | str) -> str:
-    """sha256 of ``DIGESTS``, one number for the whole bundle."""
-    return _file_digest(Path(directory) / DIGESTS_FILE)
-
-
-def _read_digests(folder: Path) -> dict[str, str]:
-    path = folder / DIGESTS_FILE
-    if not path.is_file():
-        raise ModelError(
-            "BundleIncomplete", f"{folder} has no {DIGESTS_FILE}, so it is not a whole model bundle; fetch it once more"
-        )
-    digests = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        digest, _, name = line.partition("  ")
-        if len(digest) != 64 or not name or Path(name).name != name:
-            raise ModelError("WeightsDamaged", f"{path} has a line that is no digest: {line[:80]!r}")
-        digests[name] = digest
-    return digests
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _refuse_pickle(path: Path) -> None:
-    if path.suffix.lower() in PICKLE_SUFFIXES:
-        raise ModelError(
-            "PickleRefused",
-            f"{path} looks like a pickled checkpoint, which can run any code when opened; "
-            "give a model bundle folder instead (training leaves one beside its checkpoints)",
-        )
-
-
-def _move_into_place(staging: Path, target: Path) -> None:
-    if not target.exists():
-        staging.replace(target)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.replace(aside)
-    try:
-        staging.replace(target)
-    except OSError:
-        aside.replace(target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)

@@ -31,9 +31,9 @@ from neanias_ml.catalogue.overview import angle_text, brightness_ticks, round_an
 from neanias_ml.catalogue.panels import logarithmic_bins, logarithmic_ticks
 from neanias_ml.catalogue.png import png_file, without_colour
 from neanias_ml.catalogue.sources import Sources
-from neanias_ml.catalogue.styles import STYLES, in_order, style_of
 from neanias_ml.extraction.tables import Extraction
 from neanias_ml.inference.objects import ObjectCatalogue
+from neanias_ml.models.class_styles import STYLES, in_order, style_of
 
 
 def draw(extraction: Extraction, catalogue: ObjectCatalogue | None, path: Path) -> np.ndarray:

@@ -14,9 +14,9 @@ from regions import EllipsePixelRegion, EllipseSkyRegion, PolygonPixelRegion, Po
 from neanias_ml.catalogue.outlines import island_outlines
 from neanias_ml.catalogue.regions import write_regions
 from neanias_ml.catalogue.sources import Sources
-from neanias_ml.catalogue.styles import style_of
 from neanias_ml.extraction.tables import Extraction
 from neanias_ml.inference.objects import ObjectCatalogue
+from neanias_ml.models.class_styles import style_of
 
 
 def read_back(extraction: Extraction, catalogue: ObjectCatalogue | None, folder: Path) -> list:

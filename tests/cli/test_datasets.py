@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from neanias_ml.catalogue.styles import OTHER, STYLES
 from neanias_ml.cli.datasets import class_looks
 from neanias_ml.datasets.labels.formats import write_labels
 from neanias_ml.datasets.labels.labelled import CAESAR_CLASSES, LabelSet
+from neanias_ml.models.class_styles import OTHER, STYLES
 from tests.datasets.label_makers import SHAPE, labelled, sample_labels
 
 

@@ -12,7 +12,8 @@ import torch
 from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.errors import ModelError
 from neanias_ml.models import weights
-from neanias_ml.models.bundle import bundle_digest, load_bundle, save_bundle, verify_bundle, write_digests
+from neanias_ml.models.bundle import load_bundle, save_bundle
+from neanias_ml.models.bundle_folder import bundle_digest, verify_bundle, write_digests
 from neanias_ml.models.calibration import OperatingPoint
 from neanias_ml.models.settings import BundleSettings, settings_from_json, settings_to_json
 from tests.models.tiles import tiny_model, two_blobs

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neanias_ml.catalogue.styles import STYLES
 from neanias_ml.errors import UsageError
+from neanias_ml.models.class_styles import STYLES
 from neanias_ml.simulation import LAYOUTS, SURVEYS
 from neanias_ml.simulation.gallery import pages as gallery_module
 from neanias_ml.simulation.gallery.pages import draw_page, gallery_files, write_gallery
