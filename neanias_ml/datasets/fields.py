@@ -1,4 +1,4 @@
-"""From one field, simulated or real, to tiles: extraction, observed truth, resampling, choice of windows."""
+"""From one field, simulated or real, to tiles, graph and cutouts: extraction, observed truth, resampling, windows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.datasets.channels import CHANNEL_NAMES, significance
+from neanias_ml.datasets.cutout_store import MorphologyCutout
+from neanias_ml.datasets.cutouts import Morphologies, labelled_morphologies, object_cutouts, simulated_morphologies
+from neanias_ml.datasets.graphs import IslandGraph, island_graph
 from neanias_ml.datasets.labelled_truth import labelled_truth, require_classes
 from neanias_ml.datasets.labels.labelled import LabelledImage
 from neanias_ml.datasets.observed_truth import ObservedTruth, observed_truth
 from neanias_ml.datasets.resampling import PIXELS_PER_BEAM, ResampledGrid, window_channels, window_labels
 from neanias_ml.datasets.tiles import TILE_SIZE, PreparedTile, keep_instances, renumber_islands
 from neanias_ml.extraction import Extraction, FinderConfig, Islands, SourceFinder
+from neanias_ml.extraction.artefacts.evidence import artefact_evidence
 from neanias_ml.extraction.components.fit_results import FittedComponents
 from neanias_ml.extraction.components.table import component_table
 from neanias_ml.maps import RadioMap, Window
@@ -50,6 +54,10 @@ class PreparedField:
         Name of the field.
     n_labelled
         Objects that had a label; ``labels`` are those of them that the extractor found.
+    graph
+        The islands and what lies between them.
+    cutouts
+        Extended objects of known shape.
     """
 
     channels: NDArray[np.float32]
@@ -62,6 +70,8 @@ class PreparedField:
     island_instance: IntArray
     name: str
     n_labelled: int
+    graph: IslandGraph
+    cutouts: tuple[MorphologyCutout, ...]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -70,10 +80,19 @@ class PreparedField:
 
 
 def extract_islands(radio_map: RadioMap, *, config: FinderConfig) -> Extraction:
-    """Background, noise and islands as `SourceFinder` finds them, without the fits, which the network does not use."""
+    """Background, noise and islands as `SourceFinder` finds them, without the fits, which no network uses."""
     finder = SourceFinder(config)
     noise_model = finder.noise_of(radio_map)
-    islands = finder.find_islands(radio_map, noise_model).islands
+    found = finder.find_islands(radio_map, noise_model)
+    evidence = artefact_evidence(
+        radio_map,
+        islands=found.islands.table,
+        negatives=finder.negative_check(radio_map, noise_model, found).table,
+        noise=noise_model,
+        merge_threshold=config.merge_threshold,
+    )
+    table = found.islands.table.replace(p_spurious=evidence.p_spurious)
+    islands = Islands(found.islands.runs, table, radio_map.shape)
     nothing = Islands.none(radio_map.shape)
     components = component_table(radio_map, islands.table, FittedComponents.joined([]))
     return Extraction(radio_map, noise_model, islands, components, nested=nothing, diffuse=nothing)
@@ -89,10 +108,13 @@ def prepare_field(
 ) -> PreparedField:
     """Extract a simulated field, take its observed truth, and bring both to the network's grid."""
     extraction = extract_islands(sky.radio_map, config=finder)
-    truth = observed_truth(sky, extraction.islands, noise=extraction.noise.evaluate()[1])
+    background, noise = extraction.noise.evaluate()
+    truth = observed_truth(sky, extraction.islands, noise=noise)
     return _on_grid(
         extraction,
         truth,
+        significance(sky.radio_map.data, background, noise),
+        simulated_morphologies(truth, sky.truth.objects),
         name=name,
         class_labels=class_labels,
         pixels_per_beam=pixels_per_beam,
@@ -127,15 +149,13 @@ def prepare_labelled(
         return _blank_field(radio_map, image, name=name, pixels_per_beam=pixels_per_beam)
     extraction = extract_islands(radio_map, config=finder)
     background, noise = extraction.noise.evaluate()
-    matched = labelled_truth(
-        image,
-        extraction.islands,
-        significance=significance(radio_map.data, background, noise),
-        is_exhaustive=is_exhaustive,
-    )
+    snr = significance(radio_map.data, background, noise)
+    matched = labelled_truth(image, extraction.islands, significance=snr, is_exhaustive=is_exhaustive)
     return _on_grid(
         extraction,
         matched.truth,
+        snr,
+        labelled_morphologies(matched.truth, image),
         name=name,
         class_labels=class_labels,
         pixels_per_beam=pixels_per_beam,
@@ -146,13 +166,15 @@ def prepare_labelled(
 def _on_grid(
     extraction: Extraction,
     truth: ObservedTruth,
+    snr: NDArray[np.float32],
+    known: Morphologies,
     *,
     name: str,
     class_labels: Mapping[str, int],
     pixels_per_beam: float,
     n_labelled: int,
 ) -> PreparedField:
-    """Islands and truth of a map on the network's grid."""
+    """Islands and truth of a map on the detector's grid, as a graph, and object by object."""
     grid = ResampledGrid.of(extraction.radio_map, pixels_per_beam=pixels_per_beam)
     table = extraction.islands.table
     return PreparedField(
@@ -166,6 +188,14 @@ def _on_grid(
         island_instance=truth.island_instance,
         name=name,
         n_labelled=n_labelled,
+        graph=island_graph(
+            extraction.islands,
+            significance=snr,
+            beam_fwhm=extraction.radio_map.beam_fwhm,
+            instance=truth.island_instance,
+            field=name,
+        ),
+        cutouts=tuple(object_cutouts(extraction, truth, known, name=name)),
     )
 
 
@@ -183,6 +213,8 @@ def _blank_field(radio_map: RadioMap, image: LabelledImage, *, name: str, pixels
         island_instance=np.empty(0, dtype=np.int64),
         name=name,
         n_labelled=sum(not labelled.ignored for labelled in image.objects),
+        graph=IslandGraph.empty(name),
+        cutouts=(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ SOURCES_FILE = "sources.json"
 """Digests of the real maps and labels that are used; written before the first shard."""
 MANIFEST_FILE = "manifest.json"
 """What was made; written last."""
+LISTED = ("shards", "graphs", "cutouts")
+"""Keys of a split's summary that hold files with their digests: tiles, islands as graphs, objects one by one."""
 
 
 def read_manifest(directory: Path | str) -> dict[str, Any]:
     """The manifest of a prepared folder.
 
     ``digest`` names the data: it is that of everything else in the manifest. ``configuration``, ``class_labels``,
-    ``channels``, ``extractor`` and ``sources`` say how and of what they were made, ``splits`` what came of it with the
-    digest of each shard, ``sky`` which maps of which place and group went to which split.
+    ``channels``, ``graphs``, ``cutouts``, ``extractor`` and ``sources`` say how and of what they were made, ``splits``
+    what came of it with the digest of each file, ``sky`` which maps of which place and group went to which split.
 
     Raises
     ------
@@ -34,6 +37,24 @@ def read_manifest(directory: Path | str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError("NotPrepared", f"{path.parent} holds no {MANIFEST_FILE}; prepare the data first")
     return _read_json(path)
+
+
+def missing_files(directory: Path | str) -> list[str]:
+    """What a folder lacks to be complete prepared data: the manifest, or files that it lists."""
+    folder = Path(directory)
+    if not (folder / MANIFEST_FILE).is_file():
+        return [MANIFEST_FILE]
+    splits = read_manifest(folder)["splits"]
+    names = [f"{split}/{file}" for split in SPLITS for key in LISTED for file in splits[split].get(key, {})]
+    return [name for name in names if not (folder / name).is_file()]
+
+
+def split_summaries(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What came of each split with numbers of files in place of their names and digests: for bundles and cards."""
+    return {
+        split: {**content, **{key: len(content[key]) for key in LISTED if key in content}}
+        for split, content in manifest["splits"].items()
+    }
 
 
 def write_manifest(directory: Path, document: dict[str, Any]) -> Path:

@@ -1,4 +1,4 @@
-"""Preparation of training data: simulated skies and labelled real maps to shards of tiles, with a manifest."""
+"""Preparation of training data: simulated skies and labelled real maps to files of tiles, graphs and cutouts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from typing import Any
 
 import neanias_ml
 from neanias_ml.datasets.channels import CHANNEL_NAMES
+from neanias_ml.datasets.cutout_store import CUTOUT_SUFFIX, MorphologyCutout, cutout_settings, write_cutouts
+from neanias_ml.datasets.graph_store import GRAPH_SUFFIX, graph_settings, write_graphs
+from neanias_ml.datasets.graphs import IslandGraph
 from neanias_ml.datasets.manifest import (
     MANIFEST_FILE,
     SOURCES_FILE,
     SPLITS,
     check_plan,
-    read_manifest,
+    missing_files,
     write_json,
     write_manifest,
 )
@@ -43,7 +46,7 @@ Classes = Mapping[str, int]
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One unit of work: some maps of one source and split into one file."""
+    """One unit of work: some maps of one source and split into one shard of tiles and what goes beside it."""
 
     maps: tuple[MapTask, ...]
     path: Path
@@ -54,9 +57,19 @@ class ShardTask:
         return self.path.with_suffix(".json")
 
     @property
+    def graph_path(self) -> Path:
+        """The file of the maps' islands as graphs."""
+        return self.path.with_suffix(GRAPH_SUFFIX)
+
+    @property
+    def cutout_path(self) -> Path:
+        """The file of the maps' objects of known shape."""
+        return self.path.with_suffix(CUTOUT_SUFFIX)
+
+    @property
     def is_done(self) -> bool:
-        """Whether the shard is there; its record was written before."""
-        return self.path.exists() and self.record_path.exists()
+        """Whether all files are there."""
+        return all(path.exists() for path in (self.path, self.record_path, self.graph_path, self.cutout_path))
 
 
 def prepare_data(
@@ -117,8 +130,7 @@ def is_prepared(config: PreparationConfig, directory: Path | str, *, class_label
     if not (folder / MANIFEST_FILE).is_file():
         return False
     check_plan(folder, _plan(config, class_labels))
-    splits = read_manifest(folder)["splits"]
-    return all((folder / split / shard).is_file() for split in SPLITS for shard in splits[split]["shards"])
+    return not missing_files(folder)
 
 
 def _tasks(config: PreparationConfig, sets: Sequence[RealSet], folder: Path) -> Iterator[ShardTask]:
@@ -164,19 +176,31 @@ def _completed(
 
 def _prepare_shard(task: ShardTask, config: PreparationConfig, class_labels: Classes, root: str | None) -> None:
     tiles: list[PreparedTile] = []
+    graphs: list[IslandGraph] = []
+    cutouts: list[MorphologyCutout] = []
     records = []
     for map_task in task.maps:
-        more, record = prepared_map(map_task, config, class_labels=class_labels, real_data=root)
-        tiles += more
-        records.append(dataclasses.asdict(record))
+        prepared = prepared_map(map_task, config, class_labels=class_labels, real_data=root)
+        tiles += prepared.tiles
+        graphs.append(prepared.graph)
+        cutouts += prepared.cutouts
+        records.append(dataclasses.asdict(prepared.record))
     task.path.parent.mkdir(parents=True, exist_ok=True)
     write_json(task.record_path, {"maps": records})
+    write_graphs(task.graph_path, graphs)
+    write_cutouts(task.cutout_path, cutouts)
     write_shard(task.path, tiles)
 
 
 def _plan(config: PreparationConfig, class_labels: Classes) -> dict[str, Any]:
     settings = json.loads(json.dumps(dataclasses.asdict(config)))
-    return {"configuration": settings, "class_labels": dict(class_labels), "channels": list(CHANNEL_NAMES)}
+    return {
+        "configuration": settings,
+        "class_labels": dict(class_labels),
+        "channels": list(CHANNEL_NAMES),
+        "graphs": graph_settings(),
+        "cutouts": cutout_settings(),
+    }
 
 
 def _manifest(
@@ -199,7 +223,7 @@ def _manifest(
 
 
 def _split_summary(tasks: Sequence[ShardTask], class_labels: Classes) -> dict[str, Any]:
-    """Counts of a split, in all and by source, and the digest of each shard."""
+    """Counts of a split, in all and by source, and the digest of each file."""
     names = {label: name for name, label in class_labels.items()}
     by_source: dict[str, dict[str, Any]] = {}
     total: Counter[str] = Counter()
@@ -217,9 +241,12 @@ def _split_summary(tasks: Sequence[ShardTask], class_labels: Classes) -> dict[st
         "tiles": sum(source["tiles"] for source in by_source.values()),
         "instances": dict(total),
         "sources": by_source,
+        **{count: sum(source[count] for source in by_source.values()) for count in ("pairs", "grouped")},
         "shards": {task.path.name: file_digest(task.path) for task in tasks},
+        "graphs": {task.graph_path.name: file_digest(task.graph_path) for task in tasks},
+        "cutouts": {task.cutout_path.name: file_digest(task.cutout_path) for task in tasks},
     }
 
 
-_COUNTED = ("tiles", "labelled", "recovered", "islands", "ignored_islands")
+_COUNTED = ("tiles", "labelled", "recovered", "islands", "ignored_islands", "pairs", "grouped", "cutouts")
 """Numbers of a `MapRecord` that add up."""

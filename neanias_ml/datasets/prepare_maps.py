@@ -1,4 +1,4 @@
-"""From one map of one source to tiles: a simulated field, or a labelled real map."""
+"""From one map of one source to what is learnt from it: a simulated field, or a labelled real map."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
+from neanias_ml.datasets.cutout_store import MorphologyCutout
 from neanias_ml.datasets.fields import (
     PreparedField,
     covering_windows,
@@ -18,6 +20,7 @@ from neanias_ml.datasets.fields import (
     prepare_field,
     prepare_labelled,
 )
+from neanias_ml.datasets.graphs import IslandGraph
 from neanias_ml.datasets.manifest import SPLITS
 from neanias_ml.datasets.prepare_config import SIMULATED, PreparationConfig, RealSource
 from neanias_ml.datasets.real import RealSet, open_real_set
@@ -53,6 +56,21 @@ class MapRecord:
     islands: int
     ignored_islands: int
     """islands that are not to be learnt from"""
+    pairs: int
+    """pairs of islands that may belong together"""
+    grouped: int
+    """objects of at least two islands"""
+    cutouts: int
+    """objects of known shape"""
+
+
+class PreparedMap(NamedTuple):
+    """What is learnt from a map: by the detector, for grouping islands, and for the shapes of objects."""
+
+    tiles: list[PreparedTile]
+    graph: IslandGraph
+    cutouts: tuple[MorphologyCutout, ...]
+    record: MapRecord
 
 
 def opened(source: RealSource, real_data: str | None) -> RealSet:
@@ -94,8 +112,8 @@ def _draws(weight: float, name: str) -> int:
 
 def prepared_map(
     task: MapTask, config: PreparationConfig, *, class_labels: Mapping[str, int], real_data: str | None = None
-) -> tuple[list[PreparedTile], MapRecord]:
-    """Tiles of one map and what came of it; the same configuration and task give the same tiles."""
+) -> PreparedMap:
+    """One map made ready; the same configuration and task give the same result."""
     if task.source == SIMULATED:
         field, windows = _simulated_field(task, config, class_labels)
     else:
@@ -109,8 +127,11 @@ def prepared_map(
         recovered=len(field.labels),
         islands=len(field.island_instance),
         ignored_islands=int((field.island_instance == IGNORED).sum()),
+        pairs=len(field.graph.pairs),
+        grouped=field.graph.n_grouped,
+        cutouts=len(field.cutouts),
     )
-    return tiles, record
+    return PreparedMap(tiles, field.graph, field.cutouts, record)
 
 
 def _simulated_field(

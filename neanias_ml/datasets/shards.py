@@ -198,14 +198,15 @@ def _digest(arrays: Mapping[str, NDArray[Any]], fields: Sequence[str]) -> str:
 
 
 def shard_paths(directory: Path) -> list[Path]:
-    """Shards of a folder in name order.
+    """Shards of a folder in name order; files of other things have a word before the suffix.
 
     Raises
     ------
     InputError
         ``NoShards`` if there is none.
     """
-    paths = sorted(path for path in directory.glob(f"*{SHARD_SUFFIX}") if not path.name.startswith("."))
+    paths = sorted(directory.glob(f"*{SHARD_SUFFIX}"))
+    paths = [path for path in paths if "." not in path.name.removesuffix(SHARD_SUFFIX)]
     if not paths:
         raise InputError("NoShards", f"{directory} holds no prepared tiles (*{SHARD_SUFFIX}); prepare the data first")
     return paths

@@ -184,7 +184,7 @@ class SourceFinder:
     ) -> Extraction:
         """Tables on the sky, nested islands, the negative check, and descriptors."""
         islands, pixels = found.islands.table, found.gathered.pixels.without_margin()
-        negatives = self._negatives(source, noise_model, found)
+        negatives = self.negative_check(source, noise_model, found)
         evidence = artefact_evidence(
             source,
             islands=islands,
@@ -210,8 +210,8 @@ class SourceFinder:
             evidence=evidence,
         )
 
-    def _negatives(self, radio_map: RadioMap, noise_model: NoiseModel, found: FoundIslands) -> NegativeCheck:
-        """Islands of the inverted map above the same thresholds."""
+    def negative_check(self, radio_map: RadioMap, noise_model: NoiseModel, found: FoundIslands) -> NegativeCheck:
+        """Islands of the inverted map above the thresholds with which those of the map were found."""
         runs = islands_above(
             found.excursions.negative, seed=found.seed, min_pixels=self._least_pixels(radio_map)
         )

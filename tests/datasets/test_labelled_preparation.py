@@ -207,7 +207,7 @@ def test_weights_repeat_training_maps_with_other_draws_and_leave_test_maps_alone
     assert len({count[1] for count in counts.values()}) == 1
     config = with_own(own_labels, weight=2.0)
     first, second = (
-        prepared_map(MapTask("own", "train", 0, draw), config, class_labels=CLASS_LABELS)[0] for draw in (0, 1)
+        prepared_map(MapTask("own", "train", 0, draw), config, class_labels=CLASS_LABELS).tiles for draw in (0, 1)
     )
     assert {tile.field for tile in first} == {tile.field for tile in second} == {"own:00000-map0.fits"}
     boxes = [np.concatenate([tile.true_boxes for tile in tiles]) for tiles in (first, second)]
@@ -215,9 +215,10 @@ def test_weights_repeat_training_maps_with_other_draws_and_leave_test_maps_alone
 
 
 def test_tiles_of_real_maps_hold_the_map_itself(own_labels):
-    tiles, record = prepared_map(
-        MapTask("own", "validation", 0), with_own(own_labels), class_labels=CLASS_LABELS
-    )
+    prepared = prepared_map(MapTask("own", "validation", 0), with_own(own_labels), class_labels=CLASS_LABELS)
+    tiles, record = prepared.tiles, prepared.record
+    assert record.islands == len(prepared.graph) and record.pairs == len(prepared.graph.pairs) > 0
+    assert record.ignored_islands == (prepared.graph.instance == IGNORED).sum()
     assert record.labelled == record.recovered == 2 and record.tiles == len(tiles)
     radio_map = read_map(own_labels.parent / "map0.fits")
     scale = 6.0 / radio_map.beam_fwhm

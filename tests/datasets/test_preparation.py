@@ -170,7 +170,7 @@ def test_favoured_windows_are_apart_inside_and_near_objects(sky):
 
 
 def tiles_of(split):
-    return prepared_map(MapTask("simulated", split, 1), TINY, class_labels=CLASS_LABELS)[0]
+    return prepared_map(MapTask("simulated", split, 1), TINY, class_labels=CLASS_LABELS).tiles
 
 
 def test_a_field_is_the_same_every_time_and_splits_differ():

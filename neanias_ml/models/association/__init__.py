@@ -1,0 +1,1 @@
+"""`IslandGraphNetwork`: which islands are parts of one object."""

@@ -1,0 +1,1 @@
+"""The network that tells what an extended object is: classes, inputs, architecture and bundle."""

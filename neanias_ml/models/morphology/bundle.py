@@ -1,0 +1,148 @@
+"""`MorphologyBundle`: a morphology network ready for use, written to and read from a bundle folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neanias_ml.datasets.cutout_store import MorphologyCutout
+from neanias_ml.errors import ModelError
+from neanias_ml.models.bundle_folder import CONFIG_FILE, verify_bundle, write_bundle_folder
+from neanias_ml.models.json_settings import read_settings, write_settings
+from neanias_ml.models.morphology.classes import MORPHOLOGY_NAMES, UNSURE
+from neanias_ml.models.morphology.inputs import cutout_inputs
+from neanias_ml.models.morphology.network import MorphologyNetwork
+from neanias_ml.models.morphology.settings import NETWORK, MorphologySettings
+from neanias_ml.models.weights import Storage, fill_model, load_weights
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MorphologyAnswer:
+    """What a network says of some objects.
+
+    Attributes
+    ----------
+    probabilities
+        (N, 9) calibrated, in the order of ``MORPHOLOGY_NAMES``.
+    names
+        (N,) the most probable class, or ``UNSURE`` where it is not probable enough.
+    """
+
+    probabilities: FloatArray
+    names: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class MorphologyBundle:
+    """A morphology network in evaluation mode.
+
+    Attributes
+    ----------
+    model
+        With the weights of the bundle.
+    settings
+        How its outputs are read.
+    digest
+        sha256 that stands for every file of the bundle.
+    """
+
+    model: MorphologyNetwork
+    settings: MorphologySettings
+    digest: str
+
+    def classify(self, cutouts: Sequence[MorphologyCutout], *, batch_size: int = 64) -> MorphologyAnswer:
+        """Probabilities and names of objects (see `neanias_ml.datasets.cutouts.cut_object`)."""
+        logits = cutout_logits(self.model, cutouts, batch_size=batch_size)
+        probabilities = softened(logits, temperature=self.settings.temperature)
+        return MorphologyAnswer(probabilities, names_of(probabilities, unsure_below=self.settings.unsure_below))
+
+
+def cutout_logits(
+    model: MorphologyNetwork, cutouts: Sequence[MorphologyCutout], *, batch_size: int = 64
+) -> FloatArray:
+    """Logits (N, 9) of cutouts, in batches, on the model's device; the model must be in evaluation mode."""
+    device = next(model.parameters()).device
+    parts = [np.empty((0, len(MORPHOLOGY_NAMES)))]
+    for start in range(0, len(cutouts), batch_size):
+        inputs = [cutout_inputs(cutout) for cutout in cutouts[start : start + batch_size]]
+        images = torch.from_numpy(np.stack([one.image for one in inputs])).to(device)
+        scalars = torch.from_numpy(np.stack([one.scalars for one in inputs])).to(device)
+        with torch.inference_mode():
+            parts.append(model(images, scalars).double().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def softened(logits: FloatArray, *, temperature: float) -> FloatArray:
+    """Probabilities (N, C): softmax of the logits over a temperature."""
+    scaled = logits / temperature
+    scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
+    return scaled / scaled.sum(axis=1, keepdims=True)
+
+
+def names_of(probabilities: FloatArray, *, unsure_below: float) -> NDArray[np.str_]:
+    """Name (N,) of the most probable class, ``UNSURE`` where its probability is below a limit."""
+    names = np.array([*MORPHOLOGY_NAMES, UNSURE])
+    sure = probabilities.max(axis=1) >= unsure_below
+    chosen: NDArray[np.str_] = names[np.where(sure, probabilities.argmax(axis=1), len(MORPHOLOGY_NAMES))]
+    return chosen
+
+
+def save_morphology_bundle(
+    model: MorphologyNetwork,
+    directory: Path | str,
+    *,
+    settings: MorphologySettings,
+    card: str,
+    storage: Storage = "float16",
+    overwrite: bool = False,
+) -> str:
+    """Write the bundle of a morphology network, all or nothing, and return its digest.
+
+    Parameters
+    ----------
+    model
+        Its configuration must be ``settings.architecture``.
+    card, storage, overwrite
+        See `neanias_ml.models.bundle_folder.write_bundle_folder`.
+
+    Raises
+    ------
+    ModelError
+        ``BundleExists``, ``ConfigInvalid`` or ``WeightsNotFinite``; nothing is left behind.
+    """
+    if model.config != settings.architecture:
+        raise ModelError("ConfigInvalid", "settings.architecture differs from the configuration of the model")
+    return write_bundle_folder(
+        directory,
+        state=model.state_dict(),
+        config=write_settings(settings, network=NETWORK),
+        card=card,
+        storage=storage,
+        overwrite=overwrite,
+    )
+
+
+def load_morphology_bundle(directory: Path | str, *, device: torch.device | str = "cpu") -> MorphologyBundle:
+    """Check every file against ``DIGESTS`` and build the network of a bundle folder.
+
+    Raises
+    ------
+    ModelError
+        ``BundleMissing``, ``BundleIncomplete``, ``PickleRefused``, ``WeightsDamaged``, ``WeightsNotFinite``,
+        ``WeightsMismatch``, ``OtherNetwork``, ``ConfigInvalid``, ``ConfigVersion`` or ``ConfigUnknownKey``.
+    """
+    folder = Path(directory)
+    digest = verify_bundle(folder)
+    config = folder / CONFIG_FILE
+    settings = read_settings(config.read_text(encoding="utf-8"), MorphologySettings, network=NETWORK, where=str(config))
+    model = MorphologyNetwork(settings.architecture)
+    fill_model(model, load_weights(folder), where=str(folder))
+    model.to(device).eval()
+    return MorphologyBundle(model, settings, digest)
