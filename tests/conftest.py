@@ -68,6 +68,16 @@ def make_sky(seed, *, shape=(256, 256), n_sources=20, snr=(8, 80), rms=1e-4):
     return make_map(pixels), np.stack([x, y, peak], axis=1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_registry(tmp_path_factory):
+    """What tests track and fetch stays out of the user's own registry and cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("registry")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("NEANIAS_CACHE", str(folder / "cache"))
+        yield
+
+
 @pytest.fixture
 def real_data():
     """Folder of real maps; such tests are opt-in."""

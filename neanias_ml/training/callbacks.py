@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import lightning
@@ -79,6 +78,14 @@ class AveragedWeights(WeightAveraging):
         super().__init__(use_buffers=True, multi_avg_fn=self._average)
         self.decay = decay
 
+    def take_average(self, module: lightning.LightningModule) -> None:
+        """Put the averaged weights into a module.
+
+        Lightning does so at the end of a training, but not where a resumed run had nothing left to do.
+        """
+        if self._average_model is not None:
+            module.load_state_dict(self._average_model.module.state_dict())
+
     def decay_after(self, updates: int) -> float:
         """Decay of the update that follows ``updates`` others."""
         return min(self.decay, (1.0 + updates) / (10.0 + updates))
@@ -91,51 +98,3 @@ class AveragedWeights(WeightAveraging):
         else:
             for mean, value in zip(averaged, current, strict=True):
                 mean.copy_(value)
-
-
-class ProgressLines(Callback):
-    """One line of text every so many seconds: step, losses, rate, samples per second, time left."""
-
-    def __init__(self, schedule: BudgetSchedule, *, seconds: float = 20.0) -> None:
-        self.schedule = schedule
-        self.seconds = seconds
-        self._since, self._samples, self._losses = 0.0, 0, [0.0, 0.0]
-
-    def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Start the clock."""
-        self._restart()
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Count, and write a line when it is time."""
-        self._samples += len(batch.images) * trainer.world_size
-        self._losses[0] += float(outputs["loss"])
-        self._losses[1] += 1.0
-        elapsed = time.monotonic() - self._since
-        if elapsed >= self.seconds and trainer.is_global_zero:
-            print(self._line(trainer, elapsed), flush=True)
-            self._restart()
-
-    def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Write the validation loss."""
-        loss = trainer.callback_metrics.get("validation/loss")
-        if loss is not None and trainer.is_global_zero and not trainer.sanity_checking:
-            print(f"step {trainer.global_step}: validation loss {float(loss):.4f}", flush=True)
-
-    def _line(self, trainer: lightning.Trainer, elapsed: float) -> str:
-        metrics = trainer.callback_metrics
-        parts = " ".join(
-            f"{name.removeprefix('train/loss_')} {float(metrics[name]):.3f}"
-            for name in sorted(metrics)
-            if name.startswith("train/loss_")
-        )
-        progress = self.schedule.progress(trainer.global_step)
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        return (
-            f"step {trainer.global_step} ({100 * progress:.0f} %): loss {self._losses[0] / self._losses[1]:.4f} "
-            f"({parts}), lr {rate:.1e}, {self._samples / elapsed:.1f} samples/s"
-        )
-
-    def _restart(self) -> None:
-        self._since, self._samples, self._losses = time.monotonic(), 0, [0.0, 0.0]

@@ -1,28 +1,27 @@
-"""`TileLoader`: a loader of batches that knows where it stopped, and ends its processes when it is told to."""
+"""`DrawLoader`: a loader of batches that knows where it stopped, and ends its processes when it is told to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from neanias_ml.training.batches import TileBatch, TileDataset, TileSample, collate
 from neanias_ml.training.sampling import TileSampler
 
 
-class TileLoader(DataLoader[TileSample]):
-    """Batches of tiles; made by `tile_loader`.
+class DrawLoader(DataLoader[Any]):
+    """Batches of the samples that a sampler draws; made by `draw_loader`.
 
-    Lightning keeps its state in checkpoints: training that is interrupted within an epoch goes on with the tiles that
-    were not yet seen in it.
+    Lightning keeps its state in checkpoints: training that is interrupted within an epoch goes on with the samples
+    that were not yet seen in it.
     """
 
     _yielded = 0
     _resumed: tuple[int, int] | None = None
 
-    def __iter__(self) -> Iterator[TileBatch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         epoch, done = self._resumed or (self._sampler.epoch, 0)
         self._yielded = done if epoch == self._sampler.epoch and done < len(self) else 0
         self._resumed = None
@@ -52,21 +51,31 @@ class TileLoader(DataLoader[TileSample]):
         return self.sampler
 
 
-def tile_loader(
-    dataset: TileDataset, sampler: TileSampler, *, batch_size: int, workers: int, pin_memory: bool
-) -> TileLoader:
+def draw_loader(
+    dataset: Dataset[Any],
+    sampler: TileSampler,
+    *,
+    batch_size: int,
+    workers: int,
+    pin_memory: bool,
+    collate: Callable[[list[Any]], Any],
+) -> DrawLoader:
     """A loader of the draws of a sampler.
 
     Parameters
     ----------
+    dataset
+        Gives a sample for each `neanias_ml.training.sampling.Draw`.
     batch_size
-        Tiles per batch. The last one of a training epoch is dropped where it is not full, unless it is the only one.
+        Samples per batch. The last one of a training epoch is dropped where it is not full, unless it is the only one.
     workers
         Processes; 0 loads in this one.
     pin_memory
         Copy batches into page-locked memory, from which a GPU fetches them.
+    collate
+        Makes a batch of samples; a function of a module, so that workers find it.
     """
-    return TileLoader(
+    return DrawLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from neanias_ml.errors import InputError, ResourceError, UsageError
-from neanias_ml.models.bundle import DIGESTS_FILE
+from neanias_ml.models.bundle_folder import DIGESTS_FILE
+from neanias_ml.training.checkpoint_files import checkpoints_in
+from neanias_ml.training.checkpoints import BEST_CHECKPOINT
+
+METRICS_FILE = "metrics.csv"
+"""Lightning's name of the file of metrics."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,29 @@ class RunFolder:
         return self.path / "bundle"
 
     @property
-    def metrics(self) -> Path:
-        """Scores on the test tiles."""
-        return self.path / "metrics.json"
+    def evaluation(self) -> Path:
+        """Scores on the test data."""
+        return self.path / "evaluation.json"
+
+    @property
+    def configuration(self) -> Path:
+        """The recipe with every value."""
+        return self.path / "config.yaml"
+
+    @property
+    def record(self) -> Path:
+        """What is known of the run."""
+        return self.path / "run.json"
+
+    @property
+    def log(self) -> Path:
+        """Folder of ``metrics.csv``."""
+        return self.path / "log"
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of the pictures."""
+        return self.path / "pictures"
 
     @property
     def checkpoints(self) -> Path:
@@ -31,9 +57,14 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
-    def last_checkpoint(self) -> Path:
-        """Where ``--resume`` goes on."""
-        return self.checkpoints / "last.ckpt"
+    def best_checkpoint(self) -> Path:
+        """The state of the lowest validation loss."""
+        return self.checkpoints / BEST_CHECKPOINT
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is anything to resume."""
+        return bool(self._old_checkpoints())
 
     def require_usable(self, *, resume: bool, overwrite: bool) -> None:
         """Check before hours of work that the run may leave its results here.
@@ -53,9 +84,9 @@ class RunFolder:
             )
         if self.path.exists() and not self.path.is_dir():
             raise UsageError("OutputNotADirectory", f"{self.path} is not a folder; name another one with -o")
-        if resume and not self.last_checkpoint.is_file():
+        if resume and not self.is_begun:
             raise InputError(
-                "NoCheckpoint", f"there is no {self.last_checkpoint} to resume from; start without --resume"
+                "NoCheckpoint", f"there is no checkpoint in {self.checkpoints} to resume from; start without --resume"
             )
         if not (resume or overwrite) and (self.bundle.exists() or self._old_checkpoints()):
             raise UsageError(
@@ -71,7 +102,9 @@ class RunFolder:
             )
 
     def prepare(self, *, overwrite: bool) -> None:
-        """Make the folder; checkpoints of a run that is overwritten go, lest ``--resume`` would mix the two.
+        """Make the folder; what a run that is overwritten has left goes, lest ``--resume`` would mix the two.
+
+        The metrics of an earlier piece of the run get a name of their own: the logger begins a new file.
 
         Raises
         ------
@@ -82,6 +115,13 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for checkpoint in self._old_checkpoints() if overwrite else []:
                 checkpoint.unlink(missing_ok=True)
+            if overwrite:
+                shutil.rmtree(self.log, ignore_errors=True)
+                shutil.rmtree(self.pictures, ignore_errors=True)
+                self.evaluation.unlink(missing_ok=True)
+            elif (self.log / METRICS_FILE).exists():
+                pieces = len(list(self.log.glob("metrics-*.csv")))
+                (self.log / METRICS_FILE).rename(self.log / f"metrics-{pieces + 1:04d}.csv")
         except OSError as error:
             raise ResourceError(
                 "OutputNotWritable",
@@ -90,4 +130,4 @@ class RunFolder:
             ) from error
 
     def _old_checkpoints(self) -> list[Path]:
-        return sorted(self.checkpoints.glob("*.ckpt"))
+        return checkpoints_in(self.checkpoints)

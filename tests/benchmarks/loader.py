@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.datasets.manifest import write_manifest
 from neanias_ml.datasets.shards import SHARD_SUFFIX, write_shard
 from neanias_ml.datasets.tile_store import TileStore
@@ -28,8 +29,8 @@ from neanias_ml.datasets.tiles import PreparedTile
 from neanias_ml.datasets.variation.augmentation import AugmentConfig, TileAugmentation
 from neanias_ml.datasets.variation.reobserve import IslandRule
 from neanias_ml.models.classes import CLASS_LABELS
-from neanias_ml.training.batches import TileDataset
-from neanias_ml.training.data_module import TileDataModule
+from neanias_ml.training.detector.batches import TileDataset
+from neanias_ml.training.detector.data_module import TileDataModule
 from neanias_ml.training.sampling import Draw
 from tests.datasets.tile_makers import sky_tile
 
@@ -62,7 +63,8 @@ def generated(folder: Path) -> Path:
         tiles = [sky_tile(100 * shard + row, size=256, sources=12, field=f"f{row // 5}") for row in range(50)]
         for split in ("train", "validation", "test"):
             write_shard(folder / split / f"shard-{shard:04d}{SHARD_SUFFIX}", tiles)
-    write_manifest(folder, {"configuration": {"pixels_per_beam": 6.0, "finder": {}}})
+    settings = {"configuration": {"pixels_per_beam": 6.0, "finder": {}}}
+    write_manifest(folder, settings | {"channels": list(CHANNEL_NAMES), "class_labels": dict(CLASS_LABELS)})
     return folder
 
 

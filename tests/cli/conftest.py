@@ -4,6 +4,7 @@ from astropy.io import fits
 
 from neanias_ml.cli.main import main
 from tests.conftest import BEAM_PIXELS, PIXEL_ARCSEC, make_sky, make_wcs
+from tests.training.conftest import prepared_folder, tiny_config  # noqa: F401 - fixtures of the tests of `train`
 
 
 def map_header(shape, *, beam=BEAM_PIXELS * PIXEL_ARCSEC, unit="Jy/beam"):

@@ -8,7 +8,8 @@ from lightning.pytorch.callbacks import Timer
 
 from neanias_ml.errors import ModelError
 from neanias_ml.training.callbacks import AveragedWeights, BudgetSchedule, schedule_factor
-from neanias_ml.training.detector_task import DetectorTask, check_finite
+from neanias_ml.training.detector.task import DetectorTask
+from neanias_ml.training.task import check_finite
 
 
 def test_schedule_warms_up_and_falls_to_its_end():

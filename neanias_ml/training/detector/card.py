@@ -12,7 +12,7 @@ RADIOGALAXYNET = "radiogalaxynet"
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
-    """Markdown table of the scores of `neanias_ml.training.tile_scores.tile_metrics`."""
+    """Markdown table of the scores of `neanias_ml.training.detector.tile_scores.tile_metrics`."""
     lines = [
         "| class | true | F1 (95 % interval) | precision | recall | AP50 |",
         "|---|---|---|---|---|---|",

@@ -13,8 +13,8 @@ from neanias_ml.datasets.tile_store import TileStore
 from neanias_ml.datasets.variation.augmentation import AugmentConfig, TileAugmentation
 from neanias_ml.datasets.variation.reobserve import IslandRule
 from neanias_ml.models.classes import CLASS_LABELS, CLASS_NAMES
-from neanias_ml.training.batches import TileDataset, tile_labels
-from neanias_ml.training.loader import TileLoader, tile_loader
+from neanias_ml.training.detector.batches import TileDataset, collate, tile_labels
+from neanias_ml.training.loader import DrawLoader, draw_loader
 from neanias_ml.training.sampling import ProcessPlace, TileSampler, repeat_factors
 
 RARE_CLASSES = ("spurious", "flagged")
@@ -45,6 +45,8 @@ class TileDataModule(lightning.LightningDataModule):
         At most so many validation tiles are used while training.
     seed
         Seed of draws and augmentation.
+    most_tiles
+        At most so many tiles of a split, evenly spaced: to try things out.
     place
         This process among those that train together; None to ask Lightning, ``torch.distributed`` or Horovod's
         environment when a loader is made.
@@ -61,6 +63,7 @@ class TileDataModule(lightning.LightningDataModule):
         rare_share: float = 0.15,
         validation_tiles: int = 64,
         seed: int = 0,
+        most_tiles: int | None = None,
         place: ProcessPlace | None = None,
     ) -> None:
         super().__init__()
@@ -72,11 +75,12 @@ class TileDataModule(lightning.LightningDataModule):
         self.rare_share = rare_share
         self.validation_tiles = validation_tiles
         self.seed = seed
+        self.most_tiles = most_tiles
         self._configuration: dict[str, Any] = read_manifest(directory)["configuration"]
         self.pixels_per_beam = float(self._configuration["pixels_per_beam"])
         self._place = place
         self._stores: dict[str, TileStore] = {}
-        self._loaders: list[TileLoader] = []
+        self._loaders: list[DrawLoader] = []
 
     @property
     def place(self) -> ProcessPlace:
@@ -86,10 +90,12 @@ class TileDataModule(lightning.LightningDataModule):
     def tiles(self, split: str) -> TileStore:
         """All tiles of ``train``, ``validation`` or ``test``."""
         if split not in self._stores:
-            self._stores[split] = TileStore(self.directory / split)
+            tiles = TileStore(self.directory / split)
+            step = 1 if self.most_tiles is None else max(1, -(-len(tiles) // self.most_tiles))
+            self._stores[split] = tiles.every(step)
         return self._stores[split]
 
-    def train_dataloader(self) -> TileLoader:
+    def train_dataloader(self) -> DrawLoader:
         """An epoch of tiles in random order, rare classes more often, each draw varied anew."""
         tiles = self.tiles("train")
         factors = repeat_factors(
@@ -105,12 +111,12 @@ class TileDataModule(lightning.LightningDataModule):
         dataset = TileDataset(tiles, pixels_per_beam=self.pixels_per_beam, augmentation=augmentation, seed=self.seed)
         return self._loader(dataset, TileSampler(len(tiles), factors=factors, place=self.place, seed=self.seed))
 
-    def val_dataloader(self) -> TileLoader:
+    def val_dataloader(self) -> DrawLoader:
         """Evenly spaced validation tiles, as they are."""
         tiles = self.tiles("validation")
         return self._evaluation_loader(tiles.every(max(1, -(-len(tiles) // self.validation_tiles))))
 
-    def test_dataloader(self) -> TileLoader:
+    def test_dataloader(self) -> DrawLoader:
         """All test tiles, as they are."""
         return self._evaluation_loader(self.tiles("test"))
 
@@ -119,13 +125,18 @@ class TileDataModule(lightning.LightningDataModule):
         while self._loaders:
             self._loaders.pop().close()
 
-    def _evaluation_loader(self, tiles: TileStore) -> TileLoader:
+    def _evaluation_loader(self, tiles: TileStore) -> DrawLoader:
         dataset = TileDataset(tiles, pixels_per_beam=self.pixels_per_beam)
         return self._loader(dataset, TileSampler(len(tiles), place=self.place))
 
-    def _loader(self, dataset: TileDataset, sampler: TileSampler) -> TileLoader:
-        loader = tile_loader(
-            dataset, sampler, batch_size=self.batch_size, workers=self.workers, pin_memory=self._on_cuda()
+    def _loader(self, dataset: TileDataset, sampler: TileSampler) -> DrawLoader:
+        loader = draw_loader(
+            dataset,
+            sampler,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            pin_memory=self._on_cuda(),
+            collate=collate,
         )
         self._loaders.append(loader)
         return loader

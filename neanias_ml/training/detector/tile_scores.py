@@ -34,7 +34,7 @@ from neanias_ml.models.masks import paste_masks
 from neanias_ml.models.predictions import WindowPrediction
 from neanias_ml.models.rcnn import IslandRCNN
 from neanias_ml.models.regions import match_regions
-from neanias_ml.training.batches import tile_image, tile_proposals
+from neanias_ml.training.detector.batches import tile_image, tile_proposals
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -8,7 +8,7 @@ from neanias_ml.datasets.variation.augmentation import AugmentConfig, TileAugmen
 from neanias_ml.datasets.variation.reobserve import IslandRule
 from neanias_ml.models.classes import CLASS_LABELS
 from neanias_ml.models.proposals import island_proposals
-from neanias_ml.training.batches import TileDataset, class_counts, collate, tile_proposals, tile_target
+from neanias_ml.training.detector.batches import TileDataset, class_counts, collate, tile_proposals, tile_target
 from neanias_ml.training.sampling import Draw
 from tests.training.conftest import SIZE, make_tile
 

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DistributedSampler
 
 from neanias_ml.datasets.variation.augmentation import AugmentConfig
-from neanias_ml.training.data_module import TileDataModule
+from neanias_ml.training.detector.data_module import TileDataModule
 from neanias_ml.training.sampling import ProcessPlace
 from tests.training.conftest import SIZE
 

@@ -1,0 +1,149 @@
+"""Graphs of prepared fields as batches of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from neanias_ml.datasets.graphs import IslandGraph
+from neanias_ml.models.association.features import Features, graph_features
+from neanias_ml.models.association.network import FeatureScale
+from neanias_ml.training.association.feed import GraphFeedConfig
+from neanias_ml.training.sampling import Draw
+
+STILL = GraphFeedConfig(flux_jitter=0.0, drop_islands=0.0, drop_pairs=0.0)
+"""Graphs as they are."""
+
+
+class GraphSample(NamedTuple):
+    """One field ready for the network."""
+
+    nodes: Tensor
+    """(I, F) float32"""
+    edges: Tensor
+    """(E, G) float32"""
+    pairs: Tensor
+    """(E, 2) int64 rows of islands"""
+    targets: Tensor
+    """(E,) float32, 1 where both islands are of one object"""
+    known: Tensor
+    """(E,) bool, False where that is not known"""
+
+
+class GraphBatch(NamedTuple):
+    """Several fields side by side as one graph without pairs between them."""
+
+    nodes: Tensor
+    edges: Tensor
+    pairs: Tensor
+    targets: Tensor
+    known: Tensor
+    owner: Tensor
+    """(E,) int64 number of the field of each pair"""
+    weights: Tensor
+    """(B,) float32 reciprocal of each field's number of known pairs; 0 where there is none"""
+
+
+class GraphDataset(Dataset[GraphSample]):
+    """Graphs as samples of the network, varied at random when training.
+
+    What a sample looks like depends on the seed and on its `Draw` alone, never on the process that makes it.
+
+    Parameters
+    ----------
+    graphs
+        Fields with truth.
+    features
+        What the network is told.
+    feed
+        How graphs are varied.
+    seed
+        Seed of the variation.
+    """
+
+    def __init__(
+        self, graphs: Sequence[IslandGraph], *, features: Features, feed: GraphFeedConfig = STILL, seed: int = 0
+    ) -> None:
+        self.graphs = graphs
+        self.features: Features = features
+        self.feed = feed
+        self.seed = seed
+        self._made: dict[int, GraphSample] = {}
+
+    def __len__(self) -> int:
+        return len(self.graphs)
+
+    def __getitem__(self, draw: int | Draw) -> GraphSample:
+        draw = draw if isinstance(draw, Draw) else Draw(draw)
+        if not self.feed.is_still:
+            rng = np.random.default_rng([self.seed, draw.epoch, draw.position, draw.row])
+            return graph_sample(varied(self.graphs[draw.row], self.feed, rng), features=self.features)
+        if draw.row not in self._made:
+            self._made[draw.row] = graph_sample(self.graphs[draw.row], features=self.features)
+        return self._made[draw.row]
+
+
+def graph_sample(graph: IslandGraph, *, features: Features) -> GraphSample:
+    """A graph with its truth as tensors."""
+    made = graph_features(graph, features=features)
+    return GraphSample(
+        nodes=torch.from_numpy(made.nodes),
+        edges=torch.from_numpy(made.edges),
+        pairs=torch.from_numpy(graph.pairs),
+        targets=torch.from_numpy(graph.joined_pairs.astype(np.float32)),
+        known=torch.from_numpy(graph.known_pairs),
+    )
+
+
+def varied(graph: IslandGraph, feed: GraphFeedConfig, rng: np.random.Generator) -> IslandGraph:
+    """The same field as it might have been found otherwise."""
+    shares = rng.uniform(size=2) * np.array([feed.drop_islands, feed.drop_pairs])
+    graph = graph.select(rng.uniform(size=len(graph)) >= shares[0])
+    graph = graph.select_pairs(rng.uniform(size=len(graph.pairs)) >= shares[1])
+    return scaled(graph, float(10 ** rng.normal(0.0, feed.flux_jitter)))
+
+
+def scaled(graph: IslandGraph, factor: float) -> IslandGraph:
+    """The graph with all signal to noise multiplied by a factor."""
+    islands, bridges = graph.islands, graph.bridges
+    heights = ("line_min", "line_mean", "strip_min", "strip_mean", "gap_mean")
+    return replace(
+        graph,
+        islands=islands.replace(peak_snr=islands.peak_snr * factor, total_snr=islands.total_snr * factor),
+        bridges=bridges.replace(**{name: getattr(bridges, name) * factor for name in heights}),
+    )
+
+
+def collate(samples: Sequence[GraphSample]) -> GraphBatch:
+    """Put samples side by side."""
+    first = np.cumsum([0, *(len(sample.nodes) for sample in samples)])
+    n_pairs = torch.tensor([len(sample.pairs) for sample in samples])
+    n_known = torch.tensor([int(sample.known.sum()) for sample in samples], dtype=torch.float32)
+    return GraphBatch(
+        nodes=torch.cat([sample.nodes for sample in samples]),
+        edges=torch.cat([sample.edges for sample in samples]),
+        pairs=torch.cat([sample.pairs + int(start) for sample, start in zip(samples, first, strict=False)]),
+        targets=torch.cat([sample.targets for sample in samples]),
+        known=torch.cat([sample.known for sample in samples]),
+        owner=torch.repeat_interleave(torch.arange(len(samples)), n_pairs),
+        weights=torch.where(n_known > 0, 1.0 / n_known.clamp(min=1.0), 0.0),
+    )
+
+
+def feature_scale(graphs: Sequence[IslandGraph], *, features: Features) -> FeatureScale:
+    """Mean and deviation of every feature over some graphs; deviation 1 of features that never change."""
+    made = [graph_features(graph, features=features) for graph in graphs]
+    values = []
+    for table in (np.concatenate([one.nodes for one in made]), np.concatenate([one.edges for one in made])):
+        wide = table.astype(np.float64)
+        mean = wide.mean(axis=0) if len(wide) else np.zeros(wide.shape[1])
+        deviation = wide.std(axis=0) if len(wide) else np.ones(wide.shape[1])
+        deviation = np.where(deviation > 1e-4, deviation, 1.0)
+        values += [torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()]
+    return FeatureScale(*values)

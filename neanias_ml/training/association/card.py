@@ -1,0 +1,98 @@
+"""Text of a model card and of the table of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from neanias_ml.evaluation.report import Metric
+from neanias_ml.models.association.bundle import GraphSettings
+
+SIMULATED = "simulated"
+"""Name of the simulated fields among the sources of a data manifest."""
+NAMES = {
+    "exact_set_multi": "objects of several islands found exactly",
+    "exact_set_f1": "F1 of exact sets of several islands",
+    "exact_set_all": "all objects found exactly",
+    "pair_f1": "F1 of pairs",
+    "pair_precision": "precision of pairs",
+    "pair_recall": "recall of pairs",
+    "singles_kept": "single islands left alone",
+    "ari": "adjusted Rand index",
+}
+
+
+def metrics_table(rows: Mapping[str, Mapping[str, Metric]]) -> str:
+    """Markdown table of metrics, a column for each way of grouping."""
+    shown = [name for name in NAMES if any(name in metrics for metrics in rows.values())]
+    lines = ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
+    for name in shown:
+        lines.append(f"| {NAMES[name]} | " + " | ".join(_cell(metrics.get(name)) for metrics in rows.values()) + " |")
+    return "\n".join(lines)
+
+
+def model_card(settings: GraphSettings, *, table: str) -> str:
+    """``MODEL_CARD.md`` of a trained network."""
+    metadata, architecture = settings.metadata, settings.architecture
+    data, details = metadata["data"], metadata["details"]
+    told = "positions, fluxes and axes alone, as any catalogue has them"
+    if architecture.features == "map":
+        told = "positions, fluxes, shapes, and what the map shows between two islands"
+    return f"""# {metadata["name"]}
+
+IslandGraph: a network on the graph of a field's islands that says which of them are parts of one object.
+
+- It is told {told}.
+- Pairs: {settings.neighbours} nearest neighbours within {settings.max_separation:g} beam widths.
+- Groups: correlation clustering of the log-odds (temperature {settings.temperature:.2f}, threshold
+  {settings.threshold:g}).
+
+## Training
+
+{architecture.rounds} rounds of messages of width {architecture.hidden}, trained for {metadata["steps"]} steps of
+{metadata["training"]["batch_size"]} fields.
+
+- Training: {_split(data["train"])}
+- Temperature and threshold: {_split(data["validation"])}, other sky
+- Metrics: {_split(data["test"])}, other sky again
+- Data digest: `{metadata["data_digest"][:16]}`
+
+## Metrics
+
+{table}
+
+Intervals of 95 % by bootstrap over fields. The linking length ({details["linking_length"]:.1f} beam widths) is the best
+of the validation fields. Calibration error of the pairs' probabilities: {100 * details["calibration_error"]:.1f} %.
+
+## Limits
+
+{_limits_of_data(data["train"])}
+- Objects are made of the islands that were found: what lies below the thresholds joins nothing.
+- Islands farther apart than {settings.max_separation:g} beam widths are joined only through others between them.
+"""
+
+
+def _split(split: Mapping[str, Any]) -> str:
+    sources = ", ".join(f"{name} {source['maps']}" for name, source in split["sources"].items()) or "none"
+    return f"{split['fields']} maps ({sources}), objects of several islands: {split['grouped']}"
+
+
+def _limits_of_data(train: Mapping[str, Any]) -> str:
+    real = [name for name in train["sources"] if name != SIMULATED]
+    if not real:
+        return (
+            "- Trained on simulated fields alone: how lobes, cores and tails lie to each other is the simulation's.\n"
+            "  Real sources are bent and broken in more ways."
+        )
+    return (
+        f"- The real maps ({', '.join(real)}) are labelled in part: islands without a label were neither learnt nor\n"
+        "  scored."
+    )
+
+
+def _cell(metric: Metric | None) -> str:
+    if metric is None:
+        return "-"
+    if metric.low is None or metric.high is None:
+        return f"{metric.value:.3f}"
+    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"

@@ -1,0 +1,150 @@
+"""What becomes of a trained network: temperature and threshold, scores, pictures, bundle and evaluation report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neanias_ml.datasets.graphs import IslandGraph
+from neanias_ml.datasets.manifest import split_summaries
+from neanias_ml.evaluation import expected_calibration_error
+from neanias_ml.evaluation.report import EvaluationReport, Metric
+from neanias_ml.models.association.bundle import NETWORK, GraphSettings, save_graph_bundle
+from neanias_ml.models.association.grouping import pair_logits
+from neanias_ml.models.association.network import IslandGraphNetwork
+from neanias_ml.training.association.baselines import best_linking_length, linked, without_association
+from neanias_ml.training.association.card import metrics_table, model_card
+from neanias_ml.training.association.data_module import GraphDataModule
+from neanias_ml.training.association.operating_point import fit_operating_point, grouped_fields, known_pairs
+from neanias_ml.training.association.scores import (
+    PRIMARY,
+    GroupedField,
+    by_number_of_islands,
+    grouping_metrics,
+)
+from neanias_ml.training.network_kind import FinishedFit, FittedNetwork
+from neanias_ml.training.pictures.loss_curves import draw_loss_curves
+from neanias_ml.training.pictures.metric_log import read_metric_log
+from neanias_ml.training.pictures.reliability import StatedProbabilities, draw_reliability
+from neanias_ml.training.pictures.style import can_draw, write_pictures
+from neanias_ml.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FloatArray = NDArray[np.float64]
+PICTURES = ("reliability.png", "loss.png")
+
+
+@dataclass(frozen=True)
+class JudgedNetwork:
+    """A calibrated network on the test fields: metrics of it and of the baselines by name, and all else measured."""
+
+    settings: GraphSettings
+    rows: Mapping[str, Mapping[str, Metric]]
+    details: Mapping[str, Any]
+    stated: StatedProbabilities
+
+
+def finish_association(fit: FinishedFit) -> FittedNetwork:
+    """Calibrate on the validation fields, score the test fields beside the baselines, draw, and save the bundle."""
+    model, module, folder = fit.model, fit.module, fit.folder
+    assert isinstance(model, IslandGraphNetwork) and isinstance(module, GraphDataModule)
+    model.eval()
+    judged = judged_network(model, validation=module.graphs("validation"), test=module.graphs("test"))
+    metrics, table = judged.rows["network"], metrics_table(judged.rows)
+    print(table, flush=True)
+    configuration = fit.manifest["configuration"]
+    settings = replace(
+        judged.settings,
+        extractor={name: configuration[name] for name in ("finder", "seed_jitter") if name in configuration},
+        metadata=_metadata(fit, metrics, judged.details),
+    )
+    card = model_card(settings, table=table)
+    digest = save_graph_bundle(model, folder.bundle, settings=settings, card=card, overwrite=True)
+    report = EvaluationReport(
+        network=NETWORK,
+        bundle_digest=digest,
+        data_digest=fit.manifest["digest"],
+        split="test",
+        primary=PRIMARY,
+        metrics=metrics,
+        details=judged.details,
+    )
+    report.write(folder.evaluation)
+    if can_draw():
+        write_pictures(folder.pictures, association_pictures(judged.stated, folder), names=PICTURES)
+    print(f"wrote {folder.bundle}", flush=True)
+    return FittedNetwork(bundle=folder.bundle, digest=digest, report=report)
+
+
+def judged_network(
+    model: IslandGraphNetwork, *, validation: Sequence[IslandGraph], test: Sequence[IslandGraph]
+) -> JudgedNetwork:
+    """Temperature, threshold and the baseline's linking length from some fields, metrics from others."""
+    print("calibrating on the validation fields", flush=True)
+    settings = GraphSettings.of(model.config)
+    settings = fit_operating_point(settings, validation, [pair_logits(model, graph) for graph in validation])
+    length = best_linking_length(validation)
+    print(f"temperature {settings.temperature:.3f}, threshold {settings.threshold:g}", flush=True)
+    print("scoring the test fields", flush=True)
+    logits = [pair_logits(model, graph) for graph in test]
+    fields = grouped_fields(settings, test, logits)
+    stated = stated_probabilities(settings, test, logits)
+    baselines = baseline_metrics(test, length=length)
+    details = {
+        "linking_length": round(length, 3),
+        "by_islands": by_number_of_islands(fields),
+        "calibration_error": round(expected_calibration_error(stated.probability, stated.outcome), 4),
+        "fields": len(test),
+        "pairs": len(np.asarray(stated.probability)),
+        "baselines": {name: _plain(metrics) for name, metrics in baselines.items()},
+    }
+    return JudgedNetwork(settings, {"network": grouping_metrics(fields), **baselines}, details, stated)
+
+
+def baseline_metrics(graphs: Sequence[IslandGraph], *, length: float) -> dict[str, dict[str, Metric]]:
+    """Metrics of what can be done without a network."""
+    return {
+        "no association": grouping_metrics([GroupedField.of(graph, without_association(graph)) for graph in graphs]),
+        "linking length": grouping_metrics([GroupedField.of(graph, linked(graph, length=length)) for graph in graphs]),
+    }
+
+
+def stated_probabilities(
+    settings: GraphSettings, graphs: Sequence[IslandGraph], logits: Sequence[FloatArray]
+) -> StatedProbabilities:
+    """Calibrated probabilities of all known pairs and what is true of them."""
+    said, true = known_pairs(graphs, logits)
+    probability = 1.0 / (1.0 + np.exp(-np.clip(said / settings.temperature, -50.0, 50.0)))
+    return StatedProbabilities(
+        "two islands are of one object", probability, true, observed="share of pairs of one object"
+    )
+
+
+def association_pictures(stated: StatedProbabilities, folder: RunFolder) -> dict[str, Callable[[], Figure]]:
+    """How each of the `PICTURES` of a run is drawn."""
+    drawings = (lambda: draw_reliability([stated]), lambda: draw_loss_curves(read_metric_log(folder.log)))
+    return dict(zip(PICTURES, drawings, strict=True))
+
+
+def _metadata(fit: FinishedFit, metrics: Mapping[str, Metric], details: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": fit.recipe.name,
+        "steps": fit.steps,
+        "training": asdict(fit.recipe.fit),
+        "feed": asdict(fit.recipe.feed),
+        "data_digest": fit.manifest["digest"],
+        "data": split_summaries(fit.manifest),
+        "metrics": _plain(metrics),
+        "details": dict(details),
+        **fit.provenance,
+    }
+
+
+def _plain(metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    return {name: asdict(metric) for name, metric in metrics.items()}

@@ -1,0 +1,56 @@
+"""`AnyDeviceDDP`: Lightning's ddp with synchronised batch normalisation on processors as well as on GPUs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor
+
+from neanias_ml.training.batch_norm import synchronise_batch_norm
+
+
+class AnyDeviceDDP(DDPStrategy):
+    """Gloo on processors, NCCL on GPUs.
+
+    Parameters
+    ----------
+    sync_batch_norm
+        Batch statistics over all processes.
+    """
+
+    def __init__(self, *, sync_batch_norm: bool = True) -> None:
+        super().__init__()
+        self._sync_batch_norm = sync_batch_norm
+
+    def setup(self, trainer: Any) -> None:
+        """Prepare the module before it is wrapped."""
+        if self._sync_batch_norm and self.world_size > 1:
+            if self.root_device.type == "cuda":
+                # PyTorch's own has kernels for GPUs, and for GPUs only
+                self.lightning_module.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.lightning_module.model)
+            else:
+                synchronise_batch_norm(self.lightning_module, sum_over_ranks=_differentiable_sum)
+        super().setup(trainer)
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """Sum over all processes forwards, and of the gradients backwards; PyTorch's public one is deprecated."""
+
+    @staticmethod
+    def forward(context: Any, tensor: Tensor) -> Tensor:
+        summed = tensor.clone()
+        torch.distributed.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        summed = gradients[0].clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(summed)
+        return summed
+
+
+def _differentiable_sum(tensor: Tensor) -> Tensor:
+    summed: Tensor = _SumOverRanks.apply(tensor)
+    return summed

@@ -1,0 +1,95 @@
+"""Cutouts as batches of the morphology network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from neanias_ml.datasets.cutout_store import MorphologyCutout
+from neanias_ml.models.morphology.inputs import cutout_inputs
+from neanias_ml.training.morphology.feed import CutoutFeedConfig
+from neanias_ml.training.morphology.variation import vary
+from neanias_ml.training.sampling import Draw
+
+
+class CutoutSample(NamedTuple):
+    """One object ready for the network."""
+
+    image: Tensor
+    """(3, F, F) float32"""
+    scalars: Tensor
+    """(8,) float32"""
+    label: int
+    """index in ``MORPHOLOGY_NAMES``"""
+
+
+class CutoutBatch(NamedTuple):
+    """Samples, stacked."""
+
+    images: Tensor
+    """(B, 3, F, F) float32, channels last in memory"""
+    scalars: Tensor
+    """(B, 8) float32"""
+    labels: Tensor
+    """(B,) int64"""
+
+
+class CutoutDataset(Dataset[CutoutSample]):
+    """Cutouts as samples of the network, varied at random when training.
+
+    What a sample looks like depends on the seed and on its `Draw` alone, never on the process that makes it.
+
+    Parameters
+    ----------
+    cutouts
+        Cutouts, in memory or read one by one (`neanias_ml.datasets.cutout_store.CutoutStore`).
+    labels
+        (N,) index of the class of each.
+    feed
+        How cutouts are varied; None leaves them as they are.
+    seed
+        Seed of the variation.
+    """
+
+    def __init__(
+        self,
+        cutouts: Sequence[MorphologyCutout],
+        labels: NDArray[np.int64],
+        *,
+        feed: CutoutFeedConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.cutouts = cutouts
+        self.labels = labels
+        self.feed = feed
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.cutouts)
+
+    def __getitem__(self, draw: int | Draw) -> CutoutSample:
+        draw = draw if isinstance(draw, Draw) else Draw(draw)
+        cutout = self.cutouts[draw.row]
+        if self.feed is not None:
+            rng = np.random.default_rng([self.seed, draw.epoch, draw.position, draw.row])
+            cutout = vary(cutout, rng, self.feed)
+        inputs = cutout_inputs(cutout)
+        return CutoutSample(
+            torch.from_numpy(inputs.image), torch.from_numpy(inputs.scalars), int(self.labels[draw.row])
+        )
+
+
+def collate(samples: Sequence[CutoutSample]) -> CutoutBatch:
+    """Stack samples into a batch."""
+    images = torch.stack([sample.image for sample in samples])
+    return CutoutBatch(
+        images=images.contiguous(memory_format=torch.channels_last),
+        scalars=torch.stack([sample.scalars for sample in samples]),
+        labels=torch.tensor([sample.label for sample in samples], dtype=torch.int64),
+    )

@@ -1,0 +1,129 @@
+"""What becomes of a trained morphology network: temperature and limit, scores, pictures, bundle, evaluation report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neanias_ml.datasets.manifest import SPLITS
+from neanias_ml.evaluation.report import EvaluationReport, Metric
+from neanias_ml.models.calibration import fit_class_temperature
+from neanias_ml.models.morphology.bundle import cutout_logits, save_morphology_bundle, softened
+from neanias_ml.models.morphology.classes import MORPHOLOGY_NAMES
+from neanias_ml.models.morphology.network import MorphologyNetwork
+from neanias_ml.models.morphology.settings import NETWORK, MorphologySettings
+from neanias_ml.training.morphology.card import metrics_table, model_card
+from neanias_ml.training.morphology.data_module import CutoutDataModule
+from neanias_ml.training.morphology.scores import (
+    MorphologyOutcome,
+    morphology_details,
+    morphology_metrics,
+    sure_limit,
+)
+from neanias_ml.training.network_kind import FinishedFit, FittedNetwork
+from neanias_ml.training.pictures.confusion import draw_confusion
+from neanias_ml.training.pictures.loss_curves import draw_loss_curves
+from neanias_ml.training.pictures.metric_log import read_metric_log
+from neanias_ml.training.pictures.reliability import StatedProbabilities, draw_reliability
+from neanias_ml.training.pictures.style import can_draw, write_pictures
+from neanias_ml.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PRIMARY = "balanced_accuracy"
+PICTURES = ("confusion.png", "reliability.png", "loss.png")
+
+
+def finish_morphology(fit: FinishedFit) -> FittedNetwork:
+    """Calibrate on the validation objects, score the test objects, draw, and save the bundle."""
+    model, module = fit.model, fit.module
+    assert isinstance(model, MorphologyNetwork) and isinstance(module, CutoutDataModule)
+    model.eval()
+    print("calibrating on the validation objects", flush=True)
+    temperature, unsure_below = calibrated(model, module)
+    print(f"temperature {temperature:.3f}, unsure below {unsure_below:.3f}; scoring the test objects", flush=True)
+    outcome = scored(model, module, "test", temperature=temperature)
+    metrics = morphology_metrics(outcome, unsure_below=unsure_below)
+    details = morphology_details(outcome, train_labels=module.labels("train"))
+    settings = MorphologySettings(
+        architecture=model.config,
+        temperature=temperature,
+        unsure_below=unsure_below,
+        metadata=_metadata(fit, module, metrics, details),
+    )
+    print(metrics_table(settings.metadata["metrics"], details), flush=True)
+    folder = fit.folder
+    digest = save_morphology_bundle(model, folder.bundle, settings=settings, card=model_card(settings), overwrite=True)
+    report = EvaluationReport(
+        network=NETWORK,
+        bundle_digest=digest,
+        data_digest=fit.manifest["digest"],
+        split="test",
+        primary=PRIMARY,
+        metrics=metrics,
+        details=details,
+    )
+    report.write(folder.evaluation)
+    if can_draw():
+        write_pictures(folder.pictures, morphology_pictures(outcome, folder), names=PICTURES)
+    print(f"wrote {folder.bundle}", flush=True)
+    return FittedNetwork(bundle=folder.bundle, digest=digest, report=report)
+
+
+def calibrated(model: MorphologyNetwork, module: CutoutDataModule) -> tuple[float, float]:
+    """Temperature, and the probability below which objects are called unsure, from the validation objects."""
+    raw = scored(model, module, "validation", temperature=1.0)
+    logits: NDArray[np.float64] = np.log(np.clip(raw.probabilities, 1e-12, 1.0))
+    temperature = fit_class_temperature(logits, raw.labels)
+    outcome = MorphologyOutcome(softened(logits, temperature=temperature), raw.labels, raw.fields)
+    limit = sure_limit(outcome.confidence, outcome.right, accuracy=module.feed.sure_accuracy)
+    return temperature, limit
+
+
+def scored(
+    model: MorphologyNetwork, module: CutoutDataModule, split: str, *, temperature: float
+) -> MorphologyOutcome:
+    """What a network says of the objects of a split."""
+    cutouts = module.cutouts(split)
+    logits = cutout_logits(model, cutouts, batch_size=module.batch_size)
+    return MorphologyOutcome(softened(logits, temperature=temperature), module.labels(split), cutouts.fields)
+
+
+def morphology_pictures(outcome: MorphologyOutcome, folder: RunFolder) -> dict[str, Callable[[], Figure]]:
+    """How each of the `PICTURES` of a run is drawn."""
+    stated = StatedProbabilities("morphology", outcome.confidence, outcome.right)
+    drawings = (
+        lambda: draw_confusion(outcome.confusion, MORPHOLOGY_NAMES, title="morphology of test objects"),
+        lambda: draw_reliability([stated]),
+        lambda: draw_loss_curves(read_metric_log(folder.log)),
+    )
+    return dict(zip(PICTURES, drawings, strict=True))
+
+
+def _metadata(
+    fit: FinishedFit, module: CutoutDataModule, metrics: dict[str, Metric], details: dict[str, Any]
+) -> dict[str, Any]:
+    splits = fit.manifest["splits"]
+    return {
+        "name": fit.recipe.name,
+        "steps": fit.steps,
+        "training": asdict(fit.recipe.fit),
+        "feed": asdict(fit.recipe.feed),
+        "data_digest": fit.manifest["digest"],
+        "data": {
+            split: {
+                "fields": splits[split]["fields"],
+                "sources": splits[split]["sources"],
+                "cutouts": len(module.cutouts(split)),
+            }
+            for split in SPLITS
+        },
+        "metrics": {name: asdict(metric) for name, metric in metrics.items()},
+        "details": details,
+        **fit.provenance,
+    }

@@ -1,0 +1,174 @@
+"""A morphology network scored on cutouts: calibration, the limit of what is sure, metrics with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neanias_ml.evaluation import bootstrap_interval, expected_calibration_error
+from neanias_ml.evaluation.report import Metric
+from neanias_ml.models.morphology.classes import MORPHOLOGY_NAMES
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+N_CLASSES = len(MORPHOLOGY_NAMES)
+N_RESAMPLES = 500
+
+
+@dataclass(frozen=True)
+class MorphologyOutcome:
+    """What a network says of some objects, beside what they are.
+
+    Attributes
+    ----------
+    probabilities
+        (N, 9) calibrated, in the order of ``MORPHOLOGY_NAMES``.
+    labels
+        (N,) index of the true class.
+    fields
+        (N,) names of the sky fields, which are the independent units.
+    """
+
+    probabilities: FloatArray
+    labels: IntArray
+    fields: Sequence[str]
+
+    @property
+    def confidence(self) -> FloatArray:
+        """(N,) probability of the most probable class."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(N,) whether the most probable class is the true one."""
+        return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
+
+    @property
+    def confusion(self) -> IntArray:
+        """(9, 9) counts of true (row) against most probable (column) class."""
+        return self._confusions(np.zeros(len(self.labels), dtype=np.int64), 1)[0]
+
+    @property
+    def field_confusions(self) -> IntArray:
+        """(fields, 9, 9) the same for each field."""
+        names, field = np.unique(np.asarray(self.fields), return_inverse=True)
+        return self._confusions(field, len(names))
+
+    def _confusions(self, group: IntArray, count: int) -> IntArray:
+        counts = np.zeros((count, N_CLASSES, N_CLASSES), dtype=np.int64)
+        np.add.at(counts, (group, self.labels, self.probabilities.argmax(axis=1)), 1)
+        return counts
+
+
+def sure_limit(confidence: FloatArray, right: NDArray[np.bool_], *, accuracy: float) -> float:
+    """Lowest limit on the probability such that the answers at or above it have an accuracy; 1 where none has.
+
+    Parameters
+    ----------
+    confidence, right
+        (N,) probability of each answer, and whether it is right.
+    accuracy
+        Share of right answers that is asked for; 0 gives the limit 0.
+    """
+    if accuracy <= 0:
+        return 0.0
+    order = np.argsort(-confidence, kind="stable")
+    ordered = confidence[order]
+    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    last = np.append(np.diff(ordered) != 0, True)[: len(ordered)]  # equal probabilities stay together
+    enough = np.flatnonzero(last & (share >= accuracy))
+    return float(ordered[enough[-1]]) if len(enough) else 1.0
+
+
+def balanced_accuracy(confusions: IntArray) -> float:
+    """Mean recall of the classes that occur, from (fields, 9, 9) counts; NaN without any object."""
+    total = confusions.sum(axis=0)
+    true = total.sum(axis=1)
+    return float(np.mean(total.diagonal()[true > 0] / true[true > 0])) if true.any() else float("nan")
+
+
+def accuracy(confusions: IntArray) -> float:
+    """Share of right answers, from (fields, 9, 9) counts; NaN without any object."""
+    total = confusions.sum(axis=0)
+    return float(total.trace() / total.sum()) if total.any() else float("nan")
+
+
+def f1_scores(confusions: IntArray) -> FloatArray:
+    """F1 (9,) of each class, from (fields, 9, 9) counts; NaN where a class neither occurs nor is answered."""
+    total = confusions.sum(axis=0)
+    either = total.sum(axis=0) + total.sum(axis=1)
+    return np.divide(2.0 * total.diagonal(), either, out=np.full(N_CLASSES, np.nan), where=either > 0)
+
+
+def morphology_metrics(outcome: MorphologyOutcome, *, unsure_below: float) -> dict[str, Metric]:
+    """Metrics of a report, with intervals by bootstrap over fields; those that the data cannot give are left out.
+
+    ``balanced_accuracy``, ``accuracy`` and ``f1_CLASS`` count the most probable class of every object; ``sure_share``
+    is the part of the objects that are not called unsure, ``sure_accuracy`` the accuracy on them.
+    """
+    counts = outcome.field_confusions
+    metrics = {"balanced_accuracy": _interval(balanced_accuracy, counts), "accuracy": _interval(accuracy, counts)}
+    for row, name in enumerate(MORPHOLOGY_NAMES):
+        if counts[:, row].any():
+            metrics[f"f1_{name}"] = _interval(lambda drawn, row=row: float(f1_scores(drawn)[row]), counts)
+    _, field = np.unique(np.asarray(outcome.fields), return_inverse=True)
+    sure = outcome.confidence >= unsure_below
+    columns = [np.bincount(field, weights=part) for part in (sure & outcome.right, sure, np.ones(len(sure)))]
+    if sure.any():
+        metrics["sure_accuracy"] = _interval(lambda hits, number, _: _share(hits, number), *columns)
+    metrics["sure_share"] = _interval(lambda _, number, whole: _share(number, whole), *columns)
+    return metrics
+
+
+def morphology_details(outcome: MorphologyOutcome, *, train_labels: IntArray) -> dict[str, Any]:
+    """All else that is measured, as JSON values: counts, scores of each class, calibration, and a baseline.
+
+    Parameters
+    ----------
+    train_labels
+        Labels of the training objects; the baseline calls everything by the commonest of them.
+    """
+    confusion = outcome.confusion
+    true, answered, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
+    f1 = f1_scores(confusion[None])
+    commonest = int(np.bincount(train_labels, minlength=N_CLASSES).argmax())
+    return {
+        "objects": len(outcome.labels),
+        "fields": len(set(outcome.fields)),
+        "classes": {
+            name: {
+                "train": int((train_labels == row).sum()),
+                "true": int(true[row]),
+                "precision": _number(_share(hits[row], answered[row])),
+                "recall": _number(_share(hits[row], true[row])),
+                "f1": _number(f1[row]),
+            }
+            for row, name in enumerate(MORPHOLOGY_NAMES)
+        },
+        "confusion": confusion.tolist(),
+        "calibration_error": _number(expected_calibration_error(outcome.confidence, outcome.right)),
+        "baseline": {
+            "answer": MORPHOLOGY_NAMES[commonest],
+            "accuracy": _number(_share(true[commonest], true.sum())),
+            "balanced_accuracy": _number(_share(float(true[commonest] > 0), (true > 0).sum())),
+        },
+    }
+
+
+def _interval(statistic: Any, *columns: NDArray[Any]) -> Metric:
+    found = bootstrap_interval(statistic, *columns, n_resamples=N_RESAMPLES)
+    return Metric(value=round(found.value, 4), low=_number(found.low), high=_number(found.high))
+
+
+def _share(part: Any, whole: Any) -> float:
+    total = float(np.sum(whole))
+    return float(np.sum(part)) / total if total else float("nan")
+
+
+def _number(value: float) -> float | None:
+    """A JSON number, or None where there is none."""
+    return round(float(value), 4) if np.isfinite(value) else None

@@ -1,0 +1,143 @@
+"""`NetworkKind`: what training needs to know of a kind of network, from its data to its bundle."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import lightning
+from torch import nn
+
+from neanias_ml.evaluation.report import EvaluationReport
+from neanias_ml.training.fit_config import FitConfig
+from neanias_ml.training.run_folder import RunFolder
+from neanias_ml.training.task import NetworkTask
+
+
+class Recipe(Protocol):
+    """Network, feeding and training: the YAML file of a run (a frozen dataclass)."""
+
+    @property
+    def name(self) -> str:
+        """Name in the model card."""
+
+    @property
+    def model(self) -> Any:
+        """Architecture (a frozen dataclass)."""
+
+    @property
+    def feed(self) -> Any:
+        """How the data are drawn and varied (a frozen dataclass)."""
+
+    @property
+    def fit(self) -> FitConfig:
+        """Optimisation."""
+
+
+@dataclass(frozen=True)
+class FinishedFit:
+    """A network whose optimisation has ended, with all that is needed to judge and keep it.
+
+    Attributes
+    ----------
+    model
+        With the averaged weights, on the CPU or a GPU, in evaluation mode.
+    module
+        Its data.
+    folder
+        The run's folder.
+    recipe
+        The run's recipe.
+    manifest
+        The data's manifest.
+    steps
+        Steps of the optimiser.
+    provenance
+        Plain values for the bundle's metadata: versions, parent.
+    """
+
+    model: nn.Module
+    module: lightning.LightningDataModule
+    folder: RunFolder
+    recipe: Any
+    manifest: Mapping[str, Any]
+    steps: int
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FittedNetwork:
+    """What a training run leaves.
+
+    Attributes
+    ----------
+    bundle
+        Folder of the model bundle.
+    digest
+        Its digest.
+    report
+        Scores on the test data, also in ``evaluation.json``.
+    """
+
+    bundle: Path
+    digest: str
+    report: EvaluationReport = field(repr=False)
+
+
+class NetworkKind(ABC):
+    """One kind of network as training sees it; subclasses hold no state."""
+
+    name: ClassVar[str]
+    """word of the command line: detector, association, morphology"""
+    network: ClassVar[str]
+    """kind in ``config.json`` of a bundle: island-rcnn, island-graph, morphology"""
+    recipe_type: ClassVar[type]
+    """dataclass of its recipe"""
+
+    @abstractmethod
+    def check(self, manifest: Mapping[str, Any], recipe: Any, *, data: Path | str) -> None:
+        """Refuse data that do not fit the network.
+
+        Raises
+        ------
+        InputError
+            If the data must be prepared again.
+        UsageError
+            If the recipe contradicts the data.
+        """
+
+    def check_recipe(  # noqa: B027 - most kinds have nothing to refuse
+        self, recipe: Any, *, preparation: Mapping[str, Any]
+    ) -> None:
+        """Refuse a recipe that contradicts its own preparation, before data are prepared for it.
+
+        Raises
+        ------
+        UsageError
+            What contradicts what.
+        """
+
+    @abstractmethod
+    def data_module(self, data: Path | str, recipe: Any) -> lightning.LightningDataModule:
+        """Loaders of the data; ``train``, ``validation`` and ``test``."""
+
+    @abstractmethod
+    def task(self, recipe: Any, module: Any) -> NetworkTask:
+        """A network with random weights (drawn from torch's generator), ready to be trained on the data."""
+
+    @abstractmethod
+    def initial_weights(self, bundle: Path, task: NetworkTask) -> str:
+        """Fill the task's network with the weights of a bundle and return the bundle's digest.
+
+        Raises
+        ------
+        ModelError
+            If the bundle is damaged or holds another architecture.
+        """
+
+    @abstractmethod
+    def finish(self, fit: FinishedFit) -> FittedNetwork:
+        """Calibrate on the validation data, score the test data; write bundle, ``evaluation.json`` and pictures."""
