@@ -56,6 +56,10 @@ def build_parser(name: str) -> ArgumentParser:
         "--initial", type=str, default=None,
         help="bundle whose weights the run begins with: a folder or models:/NAME@ALIAS (default: random weights)",
     )  # fmt: skip
+    parser.add_argument(
+        "--strategy", type=str, default=None, choices=["auto", "single", "ddp", "horovod"],
+        help="how processes train together (default: fit.strategy, auto: by what has started them)",
+    )  # fmt: skip
     parser.add_argument("--fast_dev_run", action="store_true", help="two steps on little data, to see that all works")
     parser.add_argument("--tracking-uri", type=str, default=None, help="MLflow server or database to track the run in")
     parser.add_argument("--experiment", type=str, default=None, help="experiment of the run (default: kind of network)")
@@ -141,7 +145,7 @@ def _kind(name: str) -> NetworkKind:
 
 def _recipe(kind: NetworkKind, values: Namespace) -> Any:
     recipe = kind.recipe_type(**{field.name: values[field.name] for field in dataclasses.fields(kind.recipe_type)})
-    changes: dict[str, Any] = {} if values.seed is None else {"seed": values.seed}
+    changes: dict[str, Any] = {name: values[name] for name in ("seed", "strategy") if values[name] is not None}
     if values.fast_dev_run:
         changes["fast_dev_run"] = True
     return dataclasses.replace(recipe, fit=dataclasses.replace(recipe.fit, **changes))

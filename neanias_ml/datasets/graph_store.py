@@ -3,44 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from neanias_ml.datasets.array_files import ArrayFile, ArrayFormat
 from neanias_ml.datasets.graph_bridges import Bridges
 from neanias_ml.datasets.graphs import MAX_SEPARATION, NEIGHBOURS, GraphIslands, IslandGraph
-from neanias_ml.errors import InputError
 
 GRAPH_SUFFIX = ".graphs.safetensors"
-FORMAT = "neanias_ml island graphs 1"
-_NOTE = "graphs"
-"""The one entry of the file's metadata: safetensors writes several in any order, and equal data make equal files."""
-_ARRAYS = ("islands", "instance", "island_ends", "pairs", "bridges", "pair_ends")
+FORMAT = ArrayFormat(
+    name="neanias_ml island graphs 1",
+    note="graphs",
+    suffix=GRAPH_SUFFIX,
+    arrays=("islands", "instance", "island_ends", "pairs", "bridges", "pair_ends"),
+    texts=("fields",),
+    title="file of island graphs",
+    content="island graphs",
+    damaged="GraphsDamaged",
+    missing="NoGraphs",
+)
 
 
 def graph_settings() -> dict[str, Any]:
     """How graphs are made, for the plan of a prepared folder (plain JSON values)."""
-    return {"format": FORMAT, "neighbours": NEIGHBOURS, "max_separation_beams": MAX_SEPARATION}
+    return {"format": FORMAT.name, "neighbours": NEIGHBOURS, "max_separation_beams": MAX_SEPARATION}
 
 
 def write_graphs(path: Path, graphs: Sequence[IslandGraph]) -> None:
     """Write the graphs of some fields; the file appears whole or not at all."""
-    arrays, fields = _packed(graphs), [graph.field for graph in graphs]
-    note = json.dumps({"format": FORMAT, "fields": fields, "sha256": _digest(arrays, fields)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f".{path.name}.part")
-    try:
-        save_file(arrays, staging, metadata={_NOTE: note})
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)
+    FORMAT.write(path, _packed(graphs), {"fields": [graph.field for graph in graphs]})
 
 
 def read_graphs(path: Path) -> list[IslandGraph]:
@@ -51,20 +46,9 @@ def read_graphs(path: Path) -> list[IslandGraph]:
     InputError
         ``GraphsDamaged`` if the file is not what was written.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            note = json.loads((file.metadata() or {}).get(_NOTE, "{}"))
-            if note.get("format") != FORMAT:
-                raise ValueError(f"its format is {note.get('format', 'not stated')}, not {FORMAT}")
-            arrays = {name: file.get_tensor(name) for name in _ARRAYS}
-        if _digest(arrays, note["fields"]) != note["sha256"]:
-            raise ValueError("its content is not what was written")
-        return [_graph(arrays, row, field) for row, field in enumerate(note["fields"])]
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise InputError(
-            "GraphsDamaged",
-            f"{path} is not a readable file of island graphs ({error}); delete it with its shard and prepare again",
-        ) from error
+    file = ArrayFile(path, FORMAT)
+    arrays = file.verified()
+    return [_graph(arrays, row, field) for row, field in enumerate(file.texts["fields"])]
 
 
 def graph_paths(directory: Path) -> list[Path]:
@@ -75,10 +59,7 @@ def graph_paths(directory: Path) -> list[Path]:
     InputError
         ``NoGraphs`` if there is none.
     """
-    paths = sorted(path for path in directory.glob(f"*{GRAPH_SUFFIX}") if not path.name.startswith("."))
-    if not paths:
-        raise InputError("NoGraphs", f"{directory} holds no island graphs (*{GRAPH_SUFFIX}); prepare the data again")
-    return paths
+    return FORMAT.paths(directory)
 
 
 class GraphStore(Sequence[IslandGraph]):
@@ -137,13 +118,3 @@ def _graph(arrays: Mapping[str, NDArray[Any]], row: int, field: str) -> IslandGr
         instance=arrays["instance"][nodes].astype(np.int64),
         field=field,
     )
-
-
-def _digest(arrays: Mapping[str, NDArray[Any]], fields: Sequence[str]) -> str:
-    """SHA-256 of names, shapes, types and bytes of all arrays, and of the fields' names."""
-    total = hashlib.sha256(json.dumps(list(fields)).encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        total.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        total.update(array.data if array.size else b"")
-    return total.hexdigest()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neanias_ml.errors import InputError
+from neanias_ml.output_files import replace_text
 
 SPLITS = ("train", "validation", "test")
 PLAN_FILE = "plan.json"
@@ -98,6 +99,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, document: dict[str, Any]) -> Path:
     """Write a document, whole or not at all, and return its path."""
-    staging = path.with_name(f".{path.name}.part")
-    staging.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    return staging.replace(path)
+    return replace_text(path, json.dumps(document, indent=1) + "\n")

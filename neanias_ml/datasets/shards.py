@@ -1,35 +1,37 @@
 """Shard files: many tiles in one container of plain arrays that is mapped into memory, not read.
 
-A shard is a safetensors file: a JSON header with the place of every array, then the arrays, uncompressed. Any tile of
-it is one copy of four maps away, any number of processes and threads may read it at a time, and nothing in it is code.
-Of the five channels it keeps the two that say all: signal to noise, not clipped (NaN where blank), and its smoothed
-map; the others follow from them and the islands.
+Any tile of a shard is one copy of four maps away. Of the five channels it keeps the two that say all: signal to noise,
+not clipped (NaN where blank), and its smoothed map; the others follow from them and the islands.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from neanias_ml.datasets.array_files import ArrayFile, ArrayFormat
 from neanias_ml.datasets.channels import SNR_CLIP, significance_of_asinh
 from neanias_ml.datasets.tiles import PreparedTile
-from neanias_ml.errors import InputError
 
 SHARD_SUFFIX = ".safetensors"
-FORMAT = "neanias_ml tiles 1"
 _MAPS = ("asinh_snr", "asinh_smoothed", "instances", "islands")
 _TABLES = ("labels", "island_boxes", "island_fluxes", "island_instance", "label_ends", "island_ends")
-_NOTE = "tiles"
-"""The one entry of the file's metadata: safetensors writes several in any order, and equal data make equal files."""
+FORMAT = ArrayFormat(
+    name="neanias_ml tiles 1",
+    note="tiles",
+    suffix=SHARD_SUFFIX,
+    arrays=(*_MAPS, *_TABLES),
+    texts=("fields",),
+    title="shard of tiles",
+    content="prepared tiles",
+    damaged="ShardDamaged",
+    missing="NoShards",
+)
 _BLANK_BITS = 0x7E00
 """Bits of the float16 NaN that marks a blank pixel."""
 _ONE_BITS = 0x3C00
@@ -46,16 +48,7 @@ def write_shard(path: Path, tiles: Sequence[PreparedTile]) -> None:
     """
     if not tiles or len({tile.channels.shape for tile in tiles}) != 1:
         raise ValueError("a shard holds at least one tile, all of one size")
-    arrays = _packed(tiles)
-    fields = [tile.field for tile in tiles]
-    note = json.dumps({"format": FORMAT, "fields": fields, "sha256": _digest(arrays, fields)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f".{path.name}.part")
-    try:
-        save_file(arrays, staging, metadata={_NOTE: note})
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)
+    FORMAT.write(path, _packed(tiles), {"fields": [tile.field for tile in tiles]})
 
 
 def read_shard(path: Path) -> list[PreparedTile]:
@@ -93,18 +86,9 @@ class Shard(Sequence[PreparedTile]):
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._file = safe_open(path, framework="numpy")
-            note = json.loads((self._file.metadata() or {}).get(_NOTE, "{}"))
-            if note.get("format") != FORMAT:
-                raise ValueError(f"its format is {note.get('format', 'not stated')}, not {FORMAT}")
-            self._sha256: str = note["sha256"]
-            self._tables = {name: self._file.get_tensor(name) for name in _TABLES}
-            self._maps = {name: self._file.get_slice(name) for name in _MAPS}
-            self.fields: list[str] = note["fields"]
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise self._damaged(error) from error
+        self._file = ArrayFile(path, FORMAT)
+        self._tables = {name: self._file.array(name) for name in _TABLES}
+        self.fields: list[str] = self._file.texts["fields"]
 
     def __len__(self) -> int:
         return len(self.fields)
@@ -118,7 +102,7 @@ class Shard(Sequence[PreparedTile]):
         if isinstance(row, slice):
             return [self[index] for index in range(*row.indices(len(self)))]
         place = range(len(self))[row]
-        maps = {name: self._maps[name][place] for name in _MAPS}
+        maps = {name: self._file.mapped[name][place] for name in _MAPS}
         return PreparedTile(
             channels=_channels(maps["asinh_snr"], maps["asinh_smoothed"], maps["islands"]),
             instances=maps["instances"],
@@ -136,21 +120,13 @@ class Shard(Sequence[PreparedTile]):
         InputError
             ``ShardDamaged`` if they differ.
         """
-        arrays = {name: self._file.get_tensor(name) for name in (*_MAPS, *_TABLES)}
-        if _digest(arrays, self.fields) != self._sha256:
-            raise self._damaged("its content is not what was written")
+        self._file.verified()
 
     def _rows(self, kind: str, row: int) -> dict[str, NDArray[Any]]:
         ends = self._tables[f"{kind}_ends"]
         span = slice(int(ends[row]), int(ends[row + 1]))
         names = ("labels",) if kind == "label" else ("island_boxes", "island_fluxes", "island_instance")
         return {name: self._tables[name][span] for name in names}
-
-    def _damaged(self, reason: object) -> InputError:
-        return InputError(
-            "ShardDamaged",
-            f"{self.path} is not a readable shard of tiles ({reason}); delete it and prepare the data again",
-        )
 
 
 def _packed(tiles: Sequence[PreparedTile]) -> dict[str, NDArray[Any]]:
@@ -187,16 +163,6 @@ def _channels(
     return channels
 
 
-def _digest(arrays: Mapping[str, NDArray[Any]], fields: Sequence[str]) -> str:
-    """SHA-256 of names, shapes, types and bytes of all arrays, and of the fields' names."""
-    total = hashlib.sha256(json.dumps(list(fields)).encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        total.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        total.update(array.data if array.size else b"")
-    return total.hexdigest()
-
-
 def shard_paths(directory: Path) -> list[Path]:
     """Shards of a folder in name order; files of other things have a word before the suffix.
 
@@ -205,11 +171,7 @@ def shard_paths(directory: Path) -> list[Path]:
     InputError
         ``NoShards`` if there is none.
     """
-    paths = sorted(directory.glob(f"*{SHARD_SUFFIX}"))
-    paths = [path for path in paths if "." not in path.name.removesuffix(SHARD_SUFFIX)]
-    if not paths:
-        raise InputError("NoShards", f"{directory} holds no prepared tiles (*{SHARD_SUFFIX}); prepare the data first")
-    return paths
+    return FORMAT.paths(directory)
 
 
 def read_tiles(directory: Path) -> list[PreparedTile]:

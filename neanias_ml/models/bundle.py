@@ -9,10 +9,10 @@ import torch
 
 from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.errors import ModelError
-from neanias_ml.models.bundle_folder import CONFIG_FILE, verify_bundle, write_bundle_folder
+from neanias_ml.models.bundle_folder import read_bundle_settings, save_network, with_weights_of
 from neanias_ml.models.rcnn import IslandRCNN
-from neanias_ml.models.settings import BundleSettings, settings_from_json, settings_to_json
-from neanias_ml.models.weights import Storage, fill_model, load_weights
+from neanias_ml.models.settings import NETWORK, BundleSettings
+from neanias_ml.models.weights import Storage
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,9 @@ def save_bundle(
     storage: Storage = "float16",
     overwrite: bool = False,
 ) -> str:
-    """Write the bundle of a detector, all or nothing, and return its digest.
-
-    Parameters
-    ----------
-    model
-        Its configuration must be ``settings.architecture``.
-    card, storage, overwrite
-        See `neanias_ml.models.bundle_folder.write_bundle_folder`.
-
-    Raises
-    ------
-    ModelError
-        ``BundleExists``, ``ConfigInvalid`` or ``WeightsNotFinite``; nothing is left behind.
-    """
-    if model.config != settings.architecture:
-        raise ModelError("ConfigInvalid", "settings.architecture differs from the configuration of the model")
-    return write_bundle_folder(
-        directory,
-        state=model.state_dict(),
-        config=settings_to_json(settings),
-        card=card,
-        storage=storage,
-        overwrite=overwrite,
+    """Write the bundle of a detector; see `neanias_ml.models.bundle_folder.save_network`."""
+    return save_network(
+        model, directory, settings=settings, network=NETWORK, card=card, storage=storage, overwrite=overwrite
     )
 
 
@@ -78,18 +58,13 @@ def load_bundle(directory: Path | str, *, device: torch.device | str = "cpu") ->
         ``BundleMissing``, ``BundleIncomplete``, ``PickleRefused``, ``WeightsDamaged``, ``WeightsNotFinite``,
         ``WeightsMismatch``, ``ConfigInvalid``, ``ConfigVersion``, ``ConfigUnknownKey`` or ``ChannelsDiffer``.
     """
-    folder = Path(directory)
-    digest = verify_bundle(folder)
-    config = folder / CONFIG_FILE
-    settings = settings_from_json(config.read_text(encoding="utf-8"), where=str(config))
-    _require_known_channels(settings, folder)
+    settings, digest = read_bundle_settings(directory, BundleSettings, network=NETWORK)
+    _require_known_channels(settings, directory)
     model = IslandRCNN(settings.architecture, operating_point=settings.operating_point)
-    fill_model(model, load_weights(folder), where=str(folder))
-    model.to(device).eval()
-    return ModelBundle(model, settings, digest)
+    return ModelBundle(with_weights_of(directory, model, device=device), settings, digest)
 
 
-def _require_known_channels(settings: BundleSettings, folder: Path) -> None:
+def _require_known_channels(settings: BundleSettings, folder: Path | str) -> None:
     """A network fed with other images than it was trained on would answer nonsense without any error."""
     if settings.channels != CHANNEL_NAMES:
         raise ModelError(

@@ -2,22 +2,87 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from neanias_ml.errors import ModelError
-from neanias_ml.models.json_settings import network_of
-from neanias_ml.models.weights import Storage, save_weights, weight_files
+from neanias_ml.models.json_settings import SettingsT, network_of, read_settings, write_settings
+from neanias_ml.models.weights import Storage, fill_model, load_weights, save_weights, weight_files
 
 CONFIG_FILE = "config.json"
 CARD_FILE = "MODEL_CARD.md"
 DIGESTS_FILE = "DIGESTS"
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin")
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+def save_network(
+    model: nn.Module,
+    directory: Path | str,
+    *,
+    settings: Any,
+    network: str,
+    card: str,
+    storage: Storage,
+    overwrite: bool,
+) -> str:
+    """Write the bundle of a network, all or nothing, and return its digest.
+
+    Parameters
+    ----------
+    model
+        Its configuration must be ``settings.architecture``.
+    settings
+        Content of ``config.json``; see `neanias_ml.models.json_settings.write_settings`.
+    network
+        Kind of network.
+    card, storage, overwrite
+        See `write_bundle_folder`.
+
+    Raises
+    ------
+    ModelError
+        ``BundleExists``, ``ConfigInvalid`` or ``WeightsNotFinite``; nothing is left behind.
+    """
+    if model.config != settings.architecture:
+        raise ModelError("ConfigInvalid", "settings.architecture differs from the configuration of the model")
+    config = write_settings(settings, network=network)
+    return write_bundle_folder(
+        directory, state=model.state_dict(), config=config, card=card, storage=storage, overwrite=overwrite
+    )
+
+
+def read_bundle_settings(directory: Path | str, kind: type[SettingsT], *, network: str) -> tuple[SettingsT, str]:
+    """Check every file of a bundle folder against ``DIGESTS``; returns its settings and its digest.
+
+    Raises
+    ------
+    ModelError
+        As `verify_bundle` and `neanias_ml.models.json_settings.read_settings`.
+    """
+    digest = verify_bundle(directory)
+    config = Path(directory) / CONFIG_FILE
+    return read_settings(config.read_text(encoding="utf-8"), kind, network=network, where=str(config)), digest
+
+
+def with_weights_of(directory: Path | str, model: NetworkT, *, device: torch.device | str) -> NetworkT:
+    """A network with the weights of a bundle folder, on a device, in evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        ``BundleIncomplete``, ``WeightsDamaged``, ``WeightsNotFinite`` or ``WeightsMismatch``.
+    """
+    fill_model(model, load_weights(Path(directory)), where=str(directory))
+    return model.to(device).eval()
 
 
 def write_bundle_folder(
@@ -56,18 +121,35 @@ def write_bundle_folder(
             "BundleExists", f"{target} exists; name another folder, or pass overwrite=True to replace a model bundle"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with folder_replaced(target) as staging:
         save_weights(state, staging, storage=storage)
         (staging / CONFIG_FILE).write_text(config, encoding="utf-8")
         (staging / CARD_FILE).write_text(card if card.endswith("\n") else card + "\n", encoding="utf-8")
         write_digests(staging)
-        staging.chmod(0o755)
-        digest = bundle_digest(staging)
-        _move_into_place(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return digest
+        return bundle_digest(staging)
+
+
+@contextlib.contextmanager
+def folder_replaced(target: Path) -> Iterator[Path]:
+    """Write a folder, all or nothing.
+
+    Yields an empty folder beside it, which takes its name when the block ends. What had the name before goes then; it
+    stays, and nothing else does, after an exception.
+    """
+    with tempfile.TemporaryDirectory(
+        prefix=f".{target.name[:12]}-", dir=target.parent, ignore_cleanup_errors=True
+    ) as place:
+        new, old = Path(place, "new"), Path(place, "old")
+        new.mkdir()  # with the permissions that the process gives to new folders
+        yield new
+        try:
+            if target.exists():
+                target.replace(old)
+            new.replace(target)
+        except BaseException:
+            if old.exists() and not target.exists():
+                old.replace(target)
+            raise
 
 
 def bundle_network(directory: Path | str) -> str:
@@ -100,7 +182,7 @@ def verify_bundle(directory: Path | str) -> str:
             f"there is no model folder {folder}; name one with --model FOLDER (it holds {CONFIG_FILE}, {DIGESTS_FILE} "
             "and the weights), or train one as train/README.md tells",
         )
-    digests = _read_digests(folder)
+    digests = read_digests(folder)
     required = [CONFIG_FILE, CARD_FILE, *weight_files(folder)]
     missing = [name for name in dict.fromkeys([*required, *digests]) if not (folder / name).is_file()]
     if missing:
@@ -132,7 +214,14 @@ def bundle_digest(directory: Path | str) -> str:
     return _file_digest(Path(directory) / DIGESTS_FILE)
 
 
-def _read_digests(folder: Path) -> dict[str, str]:
+def read_digests(folder: Path) -> dict[str, str]:
+    """sha256 of each file of a bundle by name, as ``DIGESTS`` lists them; ``DIGESTS`` itself is not among them.
+
+    Raises
+    ------
+    ModelError
+        ``BundleIncomplete`` without ``DIGESTS``, ``WeightsDamaged`` if a line is no digest of a file of the folder.
+    """
     path = folder / DIGESTS_FILE
     if not path.is_file():
         raise ModelError(
@@ -159,17 +248,3 @@ def _refuse_pickle(path: Path) -> None:
             f"{path} looks like a pickled checkpoint, which can run any code when opened; "
             "give a model bundle folder instead (training leaves one beside its checkpoints)",
         )
-
-
-def _move_into_place(staging: Path, target: Path) -> None:
-    if not target.exists():
-        staging.replace(target)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.replace(aside)
-    try:
-        staging.replace(target)
-    except OSError:
-        aside.replace(target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)

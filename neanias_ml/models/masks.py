@@ -9,6 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
+MASK_THRESHOLD = 0.5
+"""Probability from which a pixel belongs to an object."""
+
 
 def crop_masks(masks: Tensor, boxes: Tensor, rows: Tensor, *, size: int) -> Tensor:
     """Instance masks resampled to the grid of each box: the training target of the mask head.
@@ -35,7 +38,7 @@ def crop_masks(masks: Tensor, boxes: Tensor, rows: Tensor, *, size: int) -> Tens
     return torch.clamp(crops[:, 0], 0, 1)
 
 
-def paste_masks(boxes: Tensor, masks: Tensor, shape: tuple[int, int], *, threshold: float = 0.5) -> Tensor:
+def paste_masks(boxes: Tensor, masks: Tensor, shape: tuple[int, int], *, threshold: float = MASK_THRESHOLD) -> Tensor:
     """Mask probabilities of boxes as pixel masks of the window; the inverse of `crop_masks`.
 
     Parameters

@@ -9,15 +9,11 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from neanias_ml.datasets.channels import ASINH_SOFTENING, ASINH_UNIT, SMOOTHING_BEAMS, SNR_CLIP
 from neanias_ml.models.config import WINDOW_STRIDE
 from neanias_ml.models.heads import BOX_POOL, MASK_POOL
+from neanias_ml.models.masks import MASK_THRESHOLD
 from neanias_ml.models.rcnn import IslandRCNN
 from neanias_ml.models.region_training import BOX_CODER
+from neanias_ml.models.regions import LEVEL_MARGIN, MIN_SIDE, SAMPLING_RATIO
 from neanias_ml.models.settings import BundleSettings
-
-SAMPLING_RATIO = 2
-LEVEL_MARGIN = 1e-6
-MIN_SIDE = 1.0
-MASK_THRESHOLD = 0.5
-"""As `neanias_ml.models.regions` and `neanias_ml.models.masks` have them."""
 
 
 def outside_steps(model: IslandRCNN, settings: BundleSettings) -> dict[str, Any]:

@@ -8,9 +8,15 @@ from torchvision.ops import box_area, roi_align
 
 UNMATCHED = -1
 AMBIGUOUS = -2
+MIN_SIDE = 1.0
+"""Least side of a box in pixels."""
+LEVEL_MARGIN = 1e-6
+"""Added to a level of the pyramid before it is rounded down, for sides that are a power of two but for rounding."""
+SAMPLING_RATIO = 2
+"""Bilinear samples along each side of a cell of RoIAlign."""
 
 
-def sanitise_boxes(boxes: Tensor, shape: tuple[int, int], *, min_side: float = 1.0) -> Tensor:
+def sanitise_boxes(boxes: Tensor, shape: tuple[int, int], *, min_side: float = MIN_SIDE) -> Tensor:
     """Boxes inside the image with sides of at least ``min_side``: whatever comes in, encoding stays finite.
 
     Parameters
@@ -52,7 +58,7 @@ def pyramid_levels(boxes: Tensor, *, n_levels: int, coarsest_size: float) -> Ten
     Feature Pyramid Networks, Lin et al. 2017, equation 1.
     """
     sides = box_area(boxes).clamp(min=1e-6).sqrt()
-    level = torch.floor(n_levels - 1 + torch.log2(sides / coarsest_size) + 1e-6)
+    level = torch.floor(n_levels - 1 + torch.log2(sides / coarsest_size) + LEVEL_MARGIN)
     return level.clamp(0, n_levels - 1).long()
 
 
@@ -79,7 +85,9 @@ def pool_regions(
     pooled = features[0].new_zeros((len(regions), features[0].shape[1], size, size))
     for level, (feature, stride) in enumerate(zip(features, strides, strict=True)):
         rows = torch.nonzero(levels == level)[:, 0]
-        part = roi_align(feature, regions[rows], (size, size), 1.0 / stride, sampling_ratio=2, aligned=True)
+        part = roi_align(
+            feature, regions[rows], (size, size), 1.0 / stride, sampling_ratio=SAMPLING_RATIO, aligned=True
+        )
         pooled = pooled.index_put((rows,), part.to(pooled.dtype))
     return pooled
 

@@ -1,4 +1,4 @@
-"""`BundleSettings`: what a detector needs besides its weights, and its form in ``config.json``."""
+"""`BundleSettings`: what a detector needs besides its weights, the content of its ``config.json``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from neanias_ml.models.calibration import OperatingPoint
 from neanias_ml.models.classes import CLASS_NAMES
 from neanias_ml.models.config import WINDOW_STRIDE, IslandRCNNConfig
-from neanias_ml.models.json_settings import read_settings, write_settings
 
 NETWORK = "island-rcnn"
 """Kind of network in ``config.json``."""
@@ -44,19 +43,3 @@ class BundleSettings:
             raise ValueError(f"pixels_per_beam must be positive, not {self.pixels_per_beam}")
         if self.window_size <= 0 or self.window_size % WINDOW_STRIDE:
             raise ValueError(f"window_size must be a positive multiple of {WINDOW_STRIDE}, not {self.window_size}")
-
-
-def settings_to_json(settings: BundleSettings) -> str:
-    """Text of ``config.json``."""
-    return write_settings(settings, network=NETWORK)
-
-
-def settings_from_json(text: str, *, where: str) -> BundleSettings:
-    """The settings in the text of a ``config.json``; ``where`` names the file in errors.
-
-    Raises
-    ------
-    ModelError
-        ``ConfigInvalid``, ``OtherNetwork``, ``ConfigVersion`` or ``ConfigUnknownKey``.
-    """
-    return read_settings(text, BundleSettings, network=NETWORK, where=where)

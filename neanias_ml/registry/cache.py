@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from neanias_ml.errors import ModelError, ResourceError
-from neanias_ml.models.bundle_folder import verify_bundle
-from neanias_ml.registry.bundle_files import move_into_place, require_bundle
+from neanias_ml.models.bundle_folder import folder_replaced, verify_bundle
+from neanias_ml.registry.bundle_files import require_bundle
+from neanias_ml.registry.file_lock import wait_for_lock
 from neanias_ml.registry.versions import is_digest
 
 ENVIRONMENT = "NEANIAS_CACHE"
@@ -76,14 +74,14 @@ class ModelCache:
             if held is not None:
                 return held
             target = self.entry(digest)
-            staging = Path(tempfile.mkdtemp(prefix=f".{digest[:12]}-", dir=target.parent))
             try:
-                download(staging)
-                require_bundle(staging, digest, source=source)
-                staging.chmod(0o755)
-                move_into_place(staging, target)
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
+                with folder_replaced(target) as staging:
+                    download(staging)
+                    require_bundle(staging, digest, source=source)
+            except OSError:
+                # without locks, another program may have put the same bundle there meanwhile
+                if self.intact(digest) is None:
+                    raise
             return target
 
     def remember(self, uri: str, reference: str, digest: str) -> None:
@@ -122,5 +120,5 @@ class ModelCache:
                 f"or {ENVIRONMENT}",
             ) from error
         with stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            wait_for_lock(stream)
             yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neanias_ml.errors import NeaniasError, ResourceError, UsageError
+from neanias_ml.registry.file_lock import wait_for_lock
 from neanias_ml.registry.location import artifact_location, database_path
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is the training's
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds without a byte; mlflow's own default is 120
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # mlflow's own 7 take minutes
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -123,6 +123,8 @@ def registry_errors(uri: str) -> Iterator[None]:
 def locked(database: Path, purpose: str) -> Iterator[None]:
     """Hold a lock of a database file against other processes of this package (a file beside it, one per purpose).
 
+    Where the file system knows no locks, it goes on without; the database itself still keeps its tables whole.
+
     Raises
     ------
     ResourceError
@@ -138,7 +140,7 @@ def locked(database: Path, purpose: str) -> Iterator[None]:
             "MLFLOW_TRACKING_URI",
         ) from error
     with stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        wait_for_lock(stream)
         yield
 
 

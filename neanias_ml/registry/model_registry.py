@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from neanias_ml.errors import ResourceError
-from neanias_ml.models.bundle_folder import DIGESTS_FILE, verify_bundle
+from neanias_ml.models.bundle_folder import DIGESTS_FILE, read_digests, verify_bundle
 from neanias_ml.models.pickle_check import require_no_pickle
 from neanias_ml.registry import promotion, registration
-from neanias_ml.registry.bundle_files import copy_bundle, listed_files
+from neanias_ml.registry.bundle_files import copy_bundle
 from neanias_ml.registry.cache import ModelCache, cache_folder
 from neanias_ml.registry.location import tracking_uri
 from neanias_ml.registry.promotion_log import PromotionRecord, Timeline
@@ -194,7 +194,7 @@ class ModelRegistry:
     def _download(self, version: RegisteredVersion, folder: Path) -> None:
         """The files that ``DIGESTS`` names, and no other: what they are called is not up to the registry."""
         self.store.download(version, f"{BUNDLE_FOLDER}/{DIGESTS_FILE}", folder)
-        for name in listed_files(folder):
+        for name in read_digests(folder):
             self.store.download(version, f"{BUNDLE_FOLDER}/{name}", folder)
 
     def _parents(self, versions: list[RegisteredVersion]) -> dict[int, str]:

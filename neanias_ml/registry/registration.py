@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neanias_ml.errors import ModelError, UsageError
-from neanias_ml.models.bundle_folder import DIGESTS_FILE, bundle_network, verify_bundle
+from neanias_ml.models.bundle_folder import DIGESTS_FILE, bundle_network, read_digests, verify_bundle
 from neanias_ml.models.pickle_check import require_no_pickle
 from neanias_ml.models.weights import load_weights
-from neanias_ml.registry.bundle_files import listed_files
 from neanias_ml.registry.client import experiment_id, registry_errors
 from neanias_ml.registry.evidence import Evidence, gather_evidence
 from neanias_ml.registry.location import tracking_uri
@@ -138,7 +137,7 @@ def _create(
     target = _artifact_folder(name, tags[BUNDLE_DIGEST])
     with _run_of(store, evidence, title=f"register {name}") as run_id:
         with registry_errors(store.uri):
-            for file in (*listed_files(folder), DIGESTS_FILE):
+            for file in (*read_digests(folder), DIGESTS_FILE):
                 store.client.log_artifact(run_id, str(folder / file), f"{target}/{BUNDLE_FOLDER}")
             for file, text in evidence.files.items():
                 store.client.log_text(run_id, text, f"{target}/{file}")

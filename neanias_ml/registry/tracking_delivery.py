@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,6 @@ def begin_run(client: MlflowClient, *, uri: str, experiment: str, run_name: str 
     ResourceError
         As `neanias_ml.registry.client.experiment_id`, which also tells of what MLflow itself raises.
     """
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is the training's
     if run_id is None:
         number = experiment_id(client, experiment, uri=uri)
         return client.create_run(number, run_name=run_name, tags=_user())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from neanias_ml.errors import ResourceError
+from neanias_ml.registry.file_lock import wait_for_lock
 
 Record = dict[str, Any]
 """``run`` (its id) and one of ``metric``, ``file`` and ``end``."""
@@ -170,8 +170,8 @@ class Spool:
         """The file, opened to append, while no other process or thread replaces it."""
         while True:
             with self.path.open("a+b") as stream:
-                with contextlib.suppress(OSError):  # some file systems of clusters know no locks
-                    fcntl.flock(stream, fcntl.LOCK_EX)
+                with contextlib.suppress(OSError):  # training goes on whatever the file system says of locks
+                    wait_for_lock(stream)
                 if self.path.exists() and self.path.stat().st_ino == os.fstat(stream.fileno()).st_ino:
                     yield stream
                     return

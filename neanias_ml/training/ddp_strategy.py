@@ -31,26 +31,10 @@ class AnyDeviceDDP(DDPStrategy):
                 # PyTorch's own has kernels for GPUs, and for GPUs only
                 self.lightning_module.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.lightning_module.model)
             else:
-                synchronise_batch_norm(self.lightning_module, sum_over_ranks=_differentiable_sum)
+                synchronise_batch_norm(self.lightning_module, sum_over_ranks=_sum_over_ranks)
         super().setup(trainer)
 
 
-class _SumOverRanks(torch.autograd.Function):
-    """Sum over all processes forwards, and of the gradients backwards; PyTorch's public one is deprecated."""
-
-    @staticmethod
-    def forward(context: Any, tensor: Tensor) -> Tensor:
-        summed = tensor.clone()
-        torch.distributed.all_reduce(summed)
-        return summed
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        summed = gradients[0].clone(memory_format=torch.contiguous_format)
-        torch.distributed.all_reduce(summed)
-        return summed
-
-
-def _differentiable_sum(tensor: Tensor) -> Tensor:
-    summed: Tensor = _SumOverRanks.apply(tensor)
-    return summed
+def _sum_over_ranks(tensor: Tensor) -> Tensor:
+    torch.distributed.all_reduce(tensor)
+    return tensor

@@ -14,10 +14,12 @@ import torch
 from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.fabric.utilities.distributed import ReduceOp
 from lightning.pytorch.strategies.parallel import ParallelStrategy
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from neanias_ml.errors import UsageError
 from neanias_ml.training.batch_norm import synchronise_batch_norm
+from neanias_ml.training.strategy import mpi_processes
 
 _SUMS = (ReduceOp.SUM, "sum")
 _MEANS = (None, ReduceOp.AVG, "avg", "mean")
@@ -107,7 +109,7 @@ class HorovodStrategy(ParallelStrategy):
     Raises
     ------
     UsageError
-        ``HorovodMissing``.
+        ``HorovodMissing``, ``HorovodWithoutMPI``.
     """
 
     strategy_name = "horovod"
@@ -116,9 +118,21 @@ class HorovodStrategy(ParallelStrategy):
     def __init__(self, *, accumulate: int = 1, compression: str = "none", sync_batch_norm: bool = True) -> None:
         super().__init__(cluster_environment=HorovodEnvironment())
         self._hvd = require_horovod()
+        self._require_the_launchers_world()
+        rank_zero_only.rank = self.global_rank  # Lightning's loggers write on the first process alone
         self._accumulate = accumulate
         self._compression = _layout_keeping(getattr(self._hvd.Compression, compression))
         self._sync_batch_norm = sync_batch_norm
+
+    def _require_the_launchers_world(self) -> None:
+        """Without MPI of its own, Horovod takes every process of ``mpirun`` for the only one."""
+        started = mpi_processes()
+        if self.world_size == 1 and started > 1:
+            raise UsageError(
+                "HorovodWithoutMPI",
+                f"mpirun has started {started} processes, but Horovod was built without MPI and sees one; start them "
+                "with horovodrun, or build Horovod again where mpicxx is on the path (make horovod)",
+            )
 
     @property
     def root_device(self) -> torch.device:
@@ -140,7 +154,7 @@ class HorovodStrategy(ParallelStrategy):
     def setup(self, trainer: Any) -> None:
         """Prepare module and optimiser; all processes begin with the weights of the first."""
         if self._sync_batch_norm and self.world_size > 1:
-            synchronise_batch_norm(self.lightning_module, sum_over_ranks=self._differentiable_sum)
+            synchronise_batch_norm(self.lightning_module, sum_over_ranks=self._sum_over_ranks)
         super().setup(trainer)
         # after super: on the device, where NCCL needs it
         _broadcast_tensors(self._hvd, dict(self.lightning_module.state_dict()), prefix="module")
@@ -203,7 +217,7 @@ class HorovodStrategy(ParallelStrategy):
         """An object of one process for all."""
         return self._hvd.broadcast_object(obj, root_rank=src)
 
-    def _differentiable_sum(self, tensor: Tensor) -> Tensor:
+    def _sum_over_ranks(self, tensor: Tensor) -> Tensor:
         summed: Tensor = self._hvd.allreduce(tensor, op=self._hvd.Sum)
         return summed
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import lightning
 from torch import nn
 
-from neanias_ml.evaluation.report import EvaluationReport
+from neanias_ml.datasets.manifest import split_summaries
+from neanias_ml.errors import InputError, ModelError
+from neanias_ml.evaluation.report import EvaluationReport, Metric
 from neanias_ml.training.fit_config import FitConfig
 from neanias_ml.training.run_folder import RunFolder
 from neanias_ml.training.task import NetworkTask
@@ -66,6 +68,43 @@ class FinishedFit:
     manifest: Mapping[str, Any]
     steps: int
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def metadata(self, *, data: Mapping[str, Any] | None = None, **measured: Any) -> dict[str, Any]:
+        """Where the network comes from, for its bundle (plain JSON values).
+
+        Parameters
+        ----------
+        data
+            What came of each split; None for `neanias_ml.datasets.manifest.split_summaries`.
+        measured
+            Metrics and what else was measured.
+        """
+        return {
+            "name": self.recipe.name,
+            "steps": self.steps,
+            "training": asdict(self.recipe.fit),
+            "feed": asdict(self.recipe.feed),
+            "data_digest": self.manifest["digest"],
+            "data": split_summaries(self.manifest) if data is None else data,
+            **measured,
+            **self.provenance,
+        }
+
+    def concluded(
+        self, digest: str, *, network: str, primary: str, metrics: Mapping[str, Metric], details: Mapping[str, Any]
+    ) -> FittedNetwork:
+        """Write ``evaluation.json`` beside the bundle of a digest."""
+        report = EvaluationReport(
+            network=network,
+            bundle_digest=digest,
+            data_digest=self.manifest["digest"],
+            split="test",
+            primary=primary,
+            metrics=metrics,
+            details=details,
+        )
+        report.write(self.folder.evaluation)
+        return FittedNetwork(bundle=self.folder.bundle, digest=digest, report=report)
 
 
 @dataclass(frozen=True)
@@ -141,3 +180,71 @@ class NetworkKind(ABC):
     @abstractmethod
     def finish(self, fit: FinishedFit) -> FittedNetwork:
         """Calibrate on the validation data, score the test data; write bundle, ``evaluation.json`` and pictures."""
+
+
+class LoadedBundle(Protocol):
+    """A network read from its bundle."""
+
+    @property
+    def model(self) -> nn.Module:
+        """With its architecture as ``config``."""
+
+    @property
+    def digest(self) -> str:
+        """Of the bundle."""
+
+
+def take_weights(given: LoadedBundle, task: NetworkTask, *, where: Path, shapeless: tuple[str, ...] = ()) -> str:
+    """Fill a task's network with the weights of a bundle and return the bundle's digest.
+
+    Parameters
+    ----------
+    where
+        The bundle, for errors.
+    shapeless
+        How settings of the architecture begin that change no weight: they may differ.
+
+    Raises
+    ------
+    ModelError
+        ``OtherArchitecture`` with the settings that differ.
+    """
+    held: Any = given.model.config
+    differences = [
+        f"model.{name} is {getattr(held, name)} there and {value} here"
+        for name, value in vars(task.config).items()
+        if getattr(held, name) != value and not name.startswith(shapeless)
+    ]
+    if differences:
+        raise ModelError(
+            "OtherArchitecture",
+            f"the weights of {where} belong to another architecture ({'; '.join(differences)}); "
+            "take its settings over into the recipe, or start from random weights",
+        )
+    task.model.load_state_dict(given.model.state_dict())
+    return given.digest
+
+
+def require_prepared(
+    manifest: Mapping[str, Any], name: str, settings: Mapping[str, Any], *, code: str, content: str, data: Path | str
+) -> None:
+    """Refuse data of which a part was not made, or not as this version makes it.
+
+    Parameters
+    ----------
+    name
+        Key of the part's settings in the manifest.
+    settings
+        Those of this version.
+    code, content
+        Of the error, and what the part is.
+
+    Raises
+    ------
+    InputError
+        With the code.
+    """
+    held = manifest.get(name)
+    if held != settings:
+        said = f"without {content}" if held is None else f"with other {name} ({held})"
+        raise InputError(code, f"{data} was prepared {said}; prepare the data again")

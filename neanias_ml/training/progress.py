@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from neanias_ml.training.callbacks import BudgetSchedule
 
@@ -47,8 +48,7 @@ class StepClock(Callback):
         self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """A step is done."""
-        if module.device.type == "cuda":
-            torch.cuda.synchronize(module.device)  # or the time would be that of handing out the work
+        # a GPU may still be busy here, but no more than a step behind: the check of the loss waits for it
         self._ended = self._clock()
         if self._batches >= self.warm_up and self._began is not None:
             self.samples += module.batch_size_of(batch) * trainer.world_size
@@ -78,7 +78,8 @@ class ProgressLines(Callback):
     def __init__(self, schedule: BudgetSchedule, *, seconds: float = 20.0) -> None:
         self.schedule = schedule
         self.seconds = seconds
-        self._since, self._samples, self._losses = 0.0, 0, [0.0, 0.0]
+        self._since, self._samples = 0.0, 0
+        self._losses: list[Tensor] = []
         self._began, self._share = 0.0, 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
@@ -91,8 +92,7 @@ class ProgressLines(Callback):
     ) -> None:
         """Count, and write a line when it is time."""
         self._samples += module.batch_size_of(batch) * trainer.world_size
-        self._losses[0] += float(outputs["loss"]) * trainer.accumulate_grad_batches
-        self._losses[1] += 1.0
+        self._losses.append(outputs["loss"].detach())  # not yet a number: that would make a GPU wait
         elapsed = time.monotonic() - self._since
         if elapsed >= self.seconds and trainer.is_global_zero:
             print(self._line(trainer, module, elapsed), flush=True)
@@ -106,6 +106,7 @@ class ProgressLines(Callback):
 
     def _line(self, trainer: lightning.Trainer, module: Any, elapsed: float) -> str:
         metrics = trainer.callback_metrics
+        loss = float(torch.stack(self._losses).mean()) * trainer.accumulate_grad_batches
         parts = " ".join(
             f"{name.removeprefix('train/loss_')} {float(metrics[name]):.3f}"
             for name in sorted(metrics)
@@ -115,7 +116,7 @@ class ProgressLines(Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         return (
             f"epoch {trainer.current_epoch}, step {trainer.global_step} ({100 * progress:.0f} %): "
-            f"loss {self._losses[0] / self._losses[1]:.4f} ({parts}), lr {rate:.1e}, "
+            f"loss {loss:.4f} ({parts}), lr {rate:.1e}, "
             f"{self._samples / elapsed:.1f} samples/s{_gpu_memory(module.device)}{self._time_left(progress)}"
         )
 
@@ -127,7 +128,7 @@ class ProgressLines(Callback):
         return f", about {seconds / 60:.0f} min left" if seconds >= 60 else f", about {seconds:.0f} s left"
 
     def _restart(self) -> None:
-        self._since, self._samples, self._losses = time.monotonic(), 0, [0.0, 0.0]
+        self._since, self._samples, self._losses = time.monotonic(), 0, []
 
 
 def _gpu_memory(device: torch.device) -> str:

@@ -85,13 +85,18 @@ def launcher_of(environment: Mapping[str, str] = os.environ) -> Launcher:
         return "horovodrun"
     if "TORCHELASTIC_RUN_ID" in environment:
         return "torchrun"
-    if any(_number(environment.get(name)) > 1 for name in _MPI_SIZES):
+    if mpi_processes(environment) > 1:
         return "mpirun"
     # an interactive shell on a Slurm node has the job's variables, but was not started by srun for each task
     interactive = environment.get("SLURM_JOB_NAME") in ("bash", "interactive")
     if _number(environment.get("SLURM_NTASKS")) > 1 and "SLURM_PROCID" in environment and not interactive:
         return "slurm"
     return "none"
+
+
+def mpi_processes(environment: Mapping[str, str] = os.environ) -> int:
+    """Number of processes that ``mpirun`` has started; 0 where none has."""
+    return max(_number(environment.get(name)) for name in _MPI_SIZES)
 
 
 _RANKS = ("RANK", "HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")

@@ -61,7 +61,7 @@ def main() -> None:
         records: dict[str, list[dict[str, Any]]] = {name: [] for name in LAUNCHERS}
         for turn in range(options.repetitions):
             for name, (run, _) in LAUNCHERS.items():
-                records[name].append(measured(run, options, Path(place) / f"{turn}-{name[:3]}"))
+                records[name].append(measured(run, options, Path(place) / f"{turn}-{name}"))
         print_table(records, steps=options.steps)
 
 

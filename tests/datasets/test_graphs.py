@@ -143,7 +143,7 @@ def test_files_return_what_was_written(tmp_path):
 
 
 def test_damaged_and_missing_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match="prepare the data again"):
+    with pytest.raises(InputError, match="holds no island graphs"):
         graph_paths(tmp_path)
     path = tmp_path / f"a{GRAPH_SUFFIX}"
     write_graphs(path, [toy_field(0)])

@@ -107,7 +107,7 @@ def test_many_processes_read_one_store(folder):
 
 
 def test_only_so_many_shards_are_open(folder, monkeypatch):
-    monkeypatch.setattr("neanias_ml.datasets.tile_store.OPEN_SHARDS", 1)
+    monkeypatch.setattr("neanias_ml.datasets.array_files.OPEN_FILES", 1)
     store = TileStore(folder[0])
     fields = [store[row].field for row in (0, 7, 1, 6, 0)]
     assert fields == [folder[1][row].field for row in (0, 7, 1, 6, 0)]
@@ -129,7 +129,7 @@ def test_damaged_shards_are_reported(tmp_path):
     with pytest.raises(InputError, match="not what was written"):
         read_shard(path)
     save_file({"x": np.zeros(3)}, path)
-    with pytest.raises(InputError, match=f"not {FORMAT}"):
+    with pytest.raises(InputError, match=f"not {FORMAT.name}"):
         Shard(path)
 
 
@@ -143,7 +143,7 @@ def test_a_shard_is_plain_arrays_for_any_reader(tmp_path):
 
 
 def test_missing_and_empty_shards_are_refused(tmp_path):
-    with pytest.raises(InputError, match="prepare the data first"):
+    with pytest.raises(InputError, match="holds no prepared tiles"):
         shard_paths(tmp_path / "nothing")
     with pytest.raises(ValueError, match="at least one tile"):
         write_shard(tmp_path / NAME, [])
@@ -161,7 +161,7 @@ def test_a_failed_write_leaves_no_file_and_the_old_one(tmp_path, monkeypatch):
         target.write_bytes(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("neanias_ml.datasets.shards.save_file", full)
+    monkeypatch.setattr("neanias_ml.datasets.array_files.save_file", full)
     with pytest.raises(OSError, match="no space"):
         write_shard(path, [sky_tile(1)])
     assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [NAME]

@@ -13,9 +13,10 @@ from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.errors import ModelError
 from neanias_ml.models import weights
 from neanias_ml.models.bundle import load_bundle, save_bundle
-from neanias_ml.models.bundle_folder import bundle_digest, verify_bundle, write_digests
+from neanias_ml.models.bundle_folder import bundle_digest, folder_replaced, verify_bundle, write_digests
 from neanias_ml.models.calibration import OperatingPoint
-from neanias_ml.models.settings import BundleSettings, settings_from_json, settings_to_json
+from neanias_ml.models.json_settings import read_settings, write_settings
+from neanias_ml.models.settings import NETWORK, BundleSettings
 from tests.models.tiles import tiny_model, two_blobs
 
 
@@ -52,6 +53,14 @@ def bundle(tmp_path, model):
     folder = tmp_path / "detector"
     save_bundle(model, folder, settings=make_settings(model), card="# Card", storage="float32")
     return folder
+
+
+def settings_to_json(settings):
+    return write_settings(settings, network=NETWORK)
+
+
+def settings_from_json(text, *, where):
+    return read_settings(text, BundleSettings, network=NETWORK, where=where)
 
 
 def refused(action, *arguments, **keywords):
@@ -258,6 +267,30 @@ def test_existing_folders_are_kept_unless_asked(bundle, model, tmp_path):
     error = refused(save_bundle, model, tmp_path / "thesis", settings=settings, card="", overwrite=True)
     assert error.code == "BundleExists"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["detector", "thesis"]
+
+
+@pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()])
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, error):
+    target = tmp_path / "model"
+    with folder_replaced(target) as staging:
+        (staging / "old").write_text("old")
+    with pytest.raises(type(error)), folder_replaced(target) as staging:
+        (staging / "new").write_text("new")
+        raise error
+
+    def refusing(path, goal):
+        if path.name == "new":
+            raise error
+        return path.rename(goal)
+
+    monkeypatch.setattr("pathlib.Path.replace", refusing)
+    with pytest.raises(type(error)), folder_replaced(target) as staging:
+        (staging / "file").write_text("new")
+    monkeypatch.undo()
+    assert [path.name for path in target.iterdir()] == ["old"] and list(tmp_path.iterdir()) == [target]
+    with folder_replaced(target) as staging:
+        (staging / "new").write_text("new")
+    assert [path.name for path in target.iterdir()] == ["new"] and list(tmp_path.iterdir()) == [target]
 
 
 def test_model_and_settings_must_agree(tmp_path, model):

@@ -15,9 +15,8 @@ from neanias_ml.models.association.clustering import ABSENT_LOG_ODDS
 from neanias_ml.models.association.config import IslandGraphConfig
 from neanias_ml.models.association.features import edge_features, node_features
 from neanias_ml.models.association.network import IslandGraphNetwork
-from neanias_ml.models.bundle_folder import CONFIG_FILE, verify_bundle, write_bundle_folder
-from neanias_ml.models.json_settings import read_settings, write_settings
-from neanias_ml.models.weights import fill_model, load_weights
+from neanias_ml.models.bundle_folder import read_bundle_settings, save_network, with_weights_of
+from neanias_ml.models.weights import Storage
 
 NETWORK = "island-graph"
 """Kind of network in ``config.json``."""
@@ -92,29 +91,10 @@ class GraphBundle:
 def save_graph_bundle(
     model: IslandGraphNetwork, directory: Path | str, *, settings: GraphSettings, card: str, overwrite: bool = False
 ) -> str:
-    """Write the bundle of a network, all or nothing, and return its digest.
-
-    Parameters
-    ----------
-    model
-        Its configuration must be ``settings.architecture``.
-    card, overwrite
-        See `neanias_ml.models.bundle_folder.write_bundle_folder`.
-
-    Raises
-    ------
-    ModelError
-        ``BundleExists``, ``ConfigInvalid`` or ``WeightsNotFinite``; nothing is left behind.
-    """
-    if model.config != settings.architecture:
-        raise ModelError("ConfigInvalid", "settings.architecture differs from the configuration of the model")
-    return write_bundle_folder(
-        directory,
-        state=model.state_dict(),
-        config=write_settings(settings, network=NETWORK),
-        card=card,
-        storage="float32",  # the whole network is half a megabyte
-        overwrite=overwrite,
+    """Write the bundle of a network; see `neanias_ml.models.bundle_folder.save_network`."""
+    storage: Storage = "float32"  # the whole network is half a megabyte
+    return save_network(
+        model, directory, settings=settings, network=NETWORK, card=card, storage=storage, overwrite=overwrite
     )
 
 
@@ -128,20 +108,13 @@ def load_graph_bundle(directory: Path | str, *, device: torch.device | str = "cp
         ``WeightsMismatch``, ``ConfigInvalid``, ``OtherNetwork``, ``ConfigVersion``, ``ConfigUnknownKey`` or
         ``FeaturesDiffer``.
     """
-    folder = Path(directory)
-    digest = verify_bundle(folder)
-    config = folder / CONFIG_FILE
-    settings = read_settings(
-        config.read_text(encoding="utf-8"), GraphSettings, network=NETWORK, where=str(config)
-    )
-    _require_known_features(settings, folder)
-    model = IslandGraphNetwork(settings.architecture)
-    fill_model(model, load_weights(folder), where=str(folder))
-    model.to(device).eval()
+    settings, digest = read_bundle_settings(directory, GraphSettings, network=NETWORK)
+    _require_known_features(settings, directory)
+    model = with_weights_of(directory, IslandGraphNetwork(settings.architecture), device=device)
     return GraphBundle(model, settings, digest)
 
 
-def _require_known_features(settings: GraphSettings, folder: Path) -> None:
+def _require_known_features(settings: GraphSettings, folder: Path | str) -> None:
     """A network fed with other numbers than it was trained on would answer nonsense without any error."""
     features = settings.architecture.features
     for kind, named, made in (

@@ -11,14 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from neanias_ml.datasets.cutout_store import MorphologyCutout
-from neanias_ml.errors import ModelError
-from neanias_ml.models.bundle_folder import CONFIG_FILE, verify_bundle, write_bundle_folder
-from neanias_ml.models.json_settings import read_settings, write_settings
+from neanias_ml.models.bundle_folder import read_bundle_settings, save_network, with_weights_of
 from neanias_ml.models.morphology.classes import MORPHOLOGY_NAMES, UNSURE
 from neanias_ml.models.morphology.inputs import cutout_inputs
 from neanias_ml.models.morphology.network import MorphologyNetwork
 from neanias_ml.models.morphology.settings import NETWORK, MorphologySettings
-from neanias_ml.models.weights import Storage, fill_model, load_weights
+from neanias_ml.models.weights import Storage
 
 FloatArray = NDArray[np.float64]
 
@@ -64,9 +62,7 @@ class MorphologyBundle:
         return MorphologyAnswer(probabilities, names_of(probabilities, unsure_below=self.settings.unsure_below))
 
 
-def cutout_logits(
-    model: MorphologyNetwork, cutouts: Sequence[MorphologyCutout], *, batch_size: int = 64
-) -> FloatArray:
+def cutout_logits(model: MorphologyNetwork, cutouts: Sequence[MorphologyCutout], *, batch_size: int = 64) -> FloatArray:
     """Logits (N, 9) of cutouts, in batches, on the model's device; the model must be in evaluation mode."""
     device = next(model.parameters()).device
     parts = [np.empty((0, len(MORPHOLOGY_NAMES)))]
@@ -103,29 +99,9 @@ def save_morphology_bundle(
     storage: Storage = "float16",
     overwrite: bool = False,
 ) -> str:
-    """Write the bundle of a morphology network, all or nothing, and return its digest.
-
-    Parameters
-    ----------
-    model
-        Its configuration must be ``settings.architecture``.
-    card, storage, overwrite
-        See `neanias_ml.models.bundle_folder.write_bundle_folder`.
-
-    Raises
-    ------
-    ModelError
-        ``BundleExists``, ``ConfigInvalid`` or ``WeightsNotFinite``; nothing is left behind.
-    """
-    if model.config != settings.architecture:
-        raise ModelError("ConfigInvalid", "settings.architecture differs from the configuration of the model")
-    return write_bundle_folder(
-        directory,
-        state=model.state_dict(),
-        config=write_settings(settings, network=NETWORK),
-        card=card,
-        storage=storage,
-        overwrite=overwrite,
+    """Write the bundle of a morphology network; see `neanias_ml.models.bundle_folder.save_network`."""
+    return save_network(
+        model, directory, settings=settings, network=NETWORK, card=card, storage=storage, overwrite=overwrite
     )
 
 
@@ -138,11 +114,6 @@ def load_morphology_bundle(directory: Path | str, *, device: torch.device | str 
         ``BundleMissing``, ``BundleIncomplete``, ``PickleRefused``, ``WeightsDamaged``, ``WeightsNotFinite``,
         ``WeightsMismatch``, ``OtherNetwork``, ``ConfigInvalid``, ``ConfigVersion`` or ``ConfigUnknownKey``.
     """
-    folder = Path(directory)
-    digest = verify_bundle(folder)
-    config = folder / CONFIG_FILE
-    settings = read_settings(config.read_text(encoding="utf-8"), MorphologySettings, network=NETWORK, where=str(config))
-    model = MorphologyNetwork(settings.architecture)
-    fill_model(model, load_weights(folder), where=str(folder))
-    model.to(device).eval()
+    settings, digest = read_bundle_settings(directory, MorphologySettings, network=NETWORK)
+    model = with_weights_of(directory, MorphologyNetwork(settings.architecture), device=device)
     return MorphologyBundle(model, settings, digest)

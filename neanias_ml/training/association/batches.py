@@ -9,13 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from neanias_ml.datasets.graphs import IslandGraph
 from neanias_ml.models.association.features import Features, graph_features
 from neanias_ml.models.association.network import FeatureScale
 from neanias_ml.training.association.feed import GraphFeedConfig
-from neanias_ml.training.sampling import Draw
+from neanias_ml.training.draw_dataset import DrawDataset
 
 STILL = GraphFeedConfig(flux_jitter=0.0, drop_islands=0.0, drop_pairs=0.0)
 """Graphs as they are."""
@@ -50,10 +49,8 @@ class GraphBatch(NamedTuple):
     """(B,) float32 reciprocal of each field's number of known pairs; 0 where there is none"""
 
 
-class GraphDataset(Dataset[GraphSample]):
+class GraphDataset(DrawDataset[GraphSample]):
     """Graphs as samples of the network, varied at random when training.
-
-    What a sample looks like depends on the seed and on its `Draw` alone, never on the process that makes it.
 
     Parameters
     ----------
@@ -70,23 +67,19 @@ class GraphDataset(Dataset[GraphSample]):
     def __init__(
         self, graphs: Sequence[IslandGraph], *, features: Features, feed: GraphFeedConfig = STILL, seed: int = 0
     ) -> None:
+        super().__init__(graphs, is_varied=not feed.is_still, seed=seed)
         self.graphs = graphs
         self.features: Features = features
         self.feed = feed
-        self.seed = seed
         self._made: dict[int, GraphSample] = {}
 
-    def __len__(self) -> int:
-        return len(self.graphs)
-
-    def __getitem__(self, draw: int | Draw) -> GraphSample:
-        draw = draw if isinstance(draw, Draw) else Draw(draw)
-        if not self.feed.is_still:
-            rng = np.random.default_rng([self.seed, draw.epoch, draw.position, draw.row])
-            return graph_sample(varied(self.graphs[draw.row], self.feed, rng), features=self.features)
-        if draw.row not in self._made:
-            self._made[draw.row] = graph_sample(self.graphs[draw.row], features=self.features)
-        return self._made[draw.row]
+    def sample(self, row: int, rng: np.random.Generator | None) -> GraphSample:
+        """See `DrawDataset.sample`; graphs as they are are made into tensors once."""
+        if rng is not None:
+            return graph_sample(varied(self.graphs[row], self.feed, rng), features=self.features)
+        if row not in self._made:
+            self._made[row] = graph_sample(self.graphs[row], features=self.features)
+        return self._made[row]
 
 
 def graph_sample(graph: IslandGraph, *, features: Features) -> GraphSample:

@@ -7,9 +7,8 @@ from typing import Any
 
 from neanias_ml.evaluation.report import Metric
 from neanias_ml.models.association.bundle import GraphSettings
+from neanias_ml.training.card_text import real_sources, sources_text
 
-SIMULATED = "simulated"
-"""Name of the simulated fields among the sources of a data manifest."""
 NAMES = {
     "exact_set_multi": "objects of several islands found exactly",
     "exact_set_f1": "F1 of exact sets of several islands",
@@ -73,12 +72,11 @@ of the validation fields. Calibration error of the pairs' probabilities: {100 * 
 
 
 def _split(split: Mapping[str, Any]) -> str:
-    sources = ", ".join(f"{name} {source['maps']}" for name, source in split["sources"].items()) or "none"
-    return f"{split['fields']} maps ({sources}), objects of several islands: {split['grouped']}"
+    return f"{split['fields']} maps ({sources_text(split)}), objects of several islands: {split['grouped']}"
 
 
 def _limits_of_data(train: Mapping[str, Any]) -> str:
-    real = [name for name in train["sources"] if name != SIMULATED]
+    real = real_sources(train)
     if not real:
         return (
             "- Trained on simulated fields alone: how lobes, cores and tails lie to each other is the simulation's.\n"

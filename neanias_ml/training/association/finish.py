@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.datasets.graphs import IslandGraph
-from neanias_ml.datasets.manifest import split_summaries
 from neanias_ml.evaluation import expected_calibration_error
-from neanias_ml.evaluation.report import EvaluationReport, Metric
+from neanias_ml.evaluation.report import Metric
 from neanias_ml.models.association.bundle import NETWORK, GraphSettings, save_graph_bundle
 from neanias_ml.models.association.grouping import pair_logits
 from neanias_ml.models.association.network import IslandGraphNetwork
@@ -62,24 +61,15 @@ def finish_association(fit: FinishedFit) -> FittedNetwork:
     settings = replace(
         judged.settings,
         extractor={name: configuration[name] for name in ("finder", "seed_jitter") if name in configuration},
-        metadata=_metadata(fit, metrics, judged.details),
+        metadata=fit.metadata(metrics=_plain(metrics), details=dict(judged.details)),
     )
     card = model_card(settings, table=table)
     digest = save_graph_bundle(model, folder.bundle, settings=settings, card=card, overwrite=True)
-    report = EvaluationReport(
-        network=NETWORK,
-        bundle_digest=digest,
-        data_digest=fit.manifest["digest"],
-        split="test",
-        primary=PRIMARY,
-        metrics=metrics,
-        details=judged.details,
-    )
-    report.write(folder.evaluation)
+    fitted = fit.concluded(digest, network=NETWORK, primary=PRIMARY, metrics=metrics, details=judged.details)
     if can_draw():
         write_pictures(folder.pictures, association_pictures(judged.stated, folder), names=PICTURES)
     print(f"wrote {folder.bundle}", flush=True)
-    return FittedNetwork(bundle=folder.bundle, digest=digest, report=report)
+    return fitted
 
 
 def judged_network(
@@ -130,20 +120,6 @@ def association_pictures(stated: StatedProbabilities, folder: RunFolder) -> dict
     """How each of the `PICTURES` of a run is drawn."""
     drawings = (lambda: draw_reliability([stated]), lambda: draw_loss_curves(read_metric_log(folder.log)))
     return dict(zip(PICTURES, drawings, strict=True))
-
-
-def _metadata(fit: FinishedFit, metrics: Mapping[str, Metric], details: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": fit.recipe.name,
-        "steps": fit.steps,
-        "training": asdict(fit.recipe.fit),
-        "feed": asdict(fit.recipe.feed),
-        "data_digest": fit.manifest["digest"],
-        "data": split_summaries(fit.manifest),
-        "metrics": _plain(metrics),
-        "details": dict(details),
-        **fit.provenance,
-    }
 
 
 def _plain(metrics: Mapping[str, Metric]) -> dict[str, Any]:

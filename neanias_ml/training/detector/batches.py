@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from neanias_ml.datasets.tile_store import TileStore
 from neanias_ml.datasets.tiles import PreparedTile
@@ -17,7 +16,7 @@ from neanias_ml.datasets.variation.augmentation import TileAugmentation
 from neanias_ml.models.classes import CLASS_NAMES
 from neanias_ml.models.proposals import ProposalSet, island_proposals
 from neanias_ml.models.region_training import WindowTarget
-from neanias_ml.training.sampling import Draw
+from neanias_ml.training.draw_dataset import DrawDataset
 
 IntArray = NDArray[np.int64]
 
@@ -41,10 +40,8 @@ class TileBatch(NamedTuple):
     targets: list[WindowTarget]
 
 
-class TileDataset(Dataset[TileSample]):
+class TileDataset(DrawDataset[TileSample]):
     """Tiles as samples of the network, varied at random when training.
-
-    What a sample looks like depends on the seed and on its `Draw` alone, never on the process that makes it.
 
     Parameters
     ----------
@@ -66,20 +63,16 @@ class TileDataset(Dataset[TileSample]):
         augmentation: TileAugmentation | None = None,
         seed: int = 0,
     ) -> None:
+        super().__init__(tiles, is_varied=augmentation is not None, seed=seed)
         self.tiles = tiles
         self.pixels_per_beam = pixels_per_beam
         self.augmentation = augmentation
-        self.seed = seed
         self._holders: dict[tuple[int, ...], IntArray] = {}
 
-    def __len__(self) -> int:
-        return len(self.tiles)
-
-    def __getitem__(self, draw: int | Draw) -> TileSample:
-        draw = draw if isinstance(draw, Draw) else Draw(draw)
-        tile = self.tiles[draw.row]
-        if self.augmentation is not None:
-            rng = np.random.default_rng([self.seed, draw.epoch, draw.position, draw.row])
+    def sample(self, row: int, rng: np.random.Generator | None) -> TileSample:
+        """See `DrawDataset.sample`."""
+        tile = self.tiles[row]
+        if self.augmentation is not None and rng is not None:
             tile = self.augmentation(tile, rng, partners=self.partner)
         proposals = tile_proposals(tile, pixels_per_beam=self.pixels_per_beam, islands=tile.learnable_islands)
         return TileSample(tile_image(tile), torch.from_numpy(proposals.boxes), tile_target(tile))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from neanias_ml.models.settings import BundleSettings
+from neanias_ml.training.card_text import percent, percent_interval, real_sources, sources_text
 
-SIMULATED = "simulated"
 RADIOGALAXYNET = "radiogalaxynet"
-"""Names of sources in a data manifest."""
+"""Name of a source in a data manifest."""
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
@@ -19,23 +19,23 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     ]
     for name, scores in metrics["classes"].items():
         lines.append(
-            f"| {name} | {scores['true']} | {_interval(scores['f1'])} | {_percent(scores['precision'])} "
-            f"| {_percent(scores['recall'])} | {_percent(scores['ap50'])} |"
+            f"| {name} | {scores['true']} | {percent_interval(scores['f1'])} | {percent(scores['precision'])} "
+            f"| {percent(scores['recall'])} | {percent(scores['ap50'])} |"
         )
-    lines.append(f"| all | | {_interval(metrics['all'])} | | | |")
+    lines.append(f"| all | | {percent_interval(metrics['all'])} | | | |")
     islands = metrics["islands"]
     lines += [
         "",
         f"One-to-one matches of equal class at mask IoU {metrics['iou']} on {metrics['tiles']} tiles of "
         f"{metrics['fields']} maps; intervals by bootstrap over fields. "
         f"By the definition of caesar-mrcnn (IoU 0.6, score 0.7): completeness "
-        f"{_percent(metrics['caesar']['completeness'])}, reliability {_percent(metrics['caesar']['reliability'])}.",
+        f"{percent(metrics['caesar']['completeness'])}, reliability {percent(metrics['caesar']['reliability'])}.",
         "",
         f"Islands read at their own box ({islands['decided']} decided ones of {islands['islands']}): accuracy "
-        f"{_percent(islands['accuracy'])}, calibration error {_percent(islands['class_calibration_error'])}; "
-        f"spurious or not: precision {_percent(islands['spurious_precision'])}, recall "
-        f"{_percent(islands['spurious_recall'])} of {islands['spurious_true']}, calibration error "
-        f"{_percent(islands['spurious_calibration_error'])}.",
+        f"{percent(islands['accuracy'])}, calibration error {percent(islands['class_calibration_error'])}; "
+        f"spurious or not: precision {percent(islands['spurious_precision'])}, recall "
+        f"{percent(islands['spurious_recall'])} of {islands['spurious_true']}, calibration error "
+        f"{percent(islands['spurious_calibration_error'])}.",
     ]
     return "\n".join(lines)
 
@@ -44,6 +44,7 @@ def model_card(settings: BundleSettings) -> str:
     """``MODEL_CARD.md`` of a trained detector."""
     metadata = settings.metadata
     data = metadata["data"]
+    sources = {split: sources_text(content) for split, content in data.items()}
     blocks = "-".join(str(count) for count in settings.architecture.blocks)
     return f"""# {metadata["name"]}
 
@@ -55,8 +56,8 @@ channels ({", ".join(settings.channels)}) at {settings.pixels_per_beam:g} pixels
 
 Residual blocks {blocks}, trained from random weights for {metadata["steps"]} steps of
 {metadata["training"]["batch_size"]} tiles on {data["train"]["tiles"]} tiles of {data["train"]["fields"]} maps
-({_sources(data["train"])}); temperatures and thresholds from {data["validation"]["fields"]} maps of other sky
-({_sources(data["validation"])}), the metrics from {data["test"]["fields"]} ({_sources(data["test"])}). Data digest
+({sources["train"]}); temperatures and thresholds from {data["validation"]["fields"]} maps of other sky
+({sources["validation"]}), the metrics from {data["test"]["fields"]} ({sources["test"]}). Data digest
 `{metadata["data_digest"][:16]}`.
 
 ## Metrics
@@ -65,7 +66,7 @@ Residual blocks {blocks}, trained from random weights for {metadata["steps"]} st
 
 ## Limits
 
-{_limits_of_data(data["train"])}
+{limits_of_data(data["train"])}
 - Objects larger than a window ({settings.window_size / settings.pixels_per_beam:.0f} beams) are seen in part only.
 - An object that the extractor splits or merges is judged by what was extracted; emission below the merge threshold is
   not seen.
@@ -73,14 +74,9 @@ Residual blocks {blocks}, trained from random weights for {metadata["steps"]} st
 """
 
 
-def _sources(split: dict[str, Any]) -> str:
-    """The sources of a split with their numbers of maps."""
-    return ", ".join(f"{name} {source['maps']}" for name, source in split["sources"].items()) or "none"
-
-
-def _limits_of_data(train: dict[str, Any]) -> str:
+def limits_of_data(train: dict[str, Any]) -> str:
     """What the training data are not."""
-    real = [name for name in train["sources"] if name != SIMULATED]
+    real = real_sources(train)
     if not real:
         return (
             "- Trained on simulated fields alone: sources of many kinds, noise, sidelobes and faults of five\n"
@@ -96,13 +92,3 @@ def _limits_of_data(train: dict[str, Any]) -> str:
             "  are real there, signal to noise is not."
         )
     return "\n".join(lines)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def _interval(value: dict[str, float | None]) -> str:
-    if value["value"] is None:
-        return "-"
-    return f"{_percent(value['value'])} ({_percent(value['low'])} to {_percent(value['high'])})"

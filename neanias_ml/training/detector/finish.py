@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from neanias_ml.datasets.manifest import split_summaries
-from neanias_ml.evaluation.report import EvaluationReport, Metric
+from neanias_ml.evaluation.report import Metric
 from neanias_ml.models.bundle import save_bundle
 from neanias_ml.models.calibration import OperatingPoint
 from neanias_ml.models.classes import CLASS_NAMES
@@ -43,10 +42,9 @@ def finish_detector(fit: FinishedFit) -> FittedNetwork:
     print(metrics_table(metrics), flush=True)
     settings = _settings(fit, model, module, metrics)
     digest = save_bundle(model, fit.folder.bundle, settings=settings, card=model_card(settings), overwrite=True)
-    report = detector_report(metrics, bundle_digest=digest, data_digest=fit.manifest["digest"])
-    report.write(fit.folder.evaluation)
+    fitted = fit.concluded(digest, network=NETWORK, primary=PRIMARY, metrics=report_metrics(metrics), details=metrics)
     _draw(fit, model, module)
-    return FittedNetwork(bundle=fit.folder.bundle, digest=digest, report=report)
+    return fitted
 
 
 def _draw(fit: FinishedFit, model: IslandRCNN, module: TileDataModule) -> None:
@@ -72,43 +70,23 @@ def calibrate(model: IslandRCNN, module: TileDataModule, *, recipe: DetectorReci
     print("calibrating on the validation tiles", flush=True)
     model.operating_point = OperatingPoint()
     model.operating_point = fit_temperatures(_score(model, module, "validation", recipe))
-    model.operating_point = choose_thresholds(
-        _score(model, module, "validation", recipe), point=model.operating_point
-    )
+    model.operating_point = choose_thresholds(_score(model, module, "validation", recipe), point=model.operating_point)
     print(f"operating point: {model.operating_point}", flush=True)
     return model.operating_point
 
 
-def detector_report(metrics: Mapping[str, Any], *, bundle_digest: str, data_digest: str) -> EvaluationReport:
-    """Scores of `tile_metrics` as a report; classes that the data do not hold have no metric."""
+def report_metrics(metrics: Mapping[str, Any]) -> dict[str, Metric]:
+    """Scores of `tile_metrics` for a report; classes that the data do not hold have no metric."""
     found = {PRIMARY: metrics["all"]} | {f"f1_{name}": scores["f1"] for name, scores in metrics["classes"].items()}
     # test data without a single object say nothing of a detector
     named = {name: Metric(**value) for name, value in found.items() if value["value"] is not None}
-    return EvaluationReport(
-        network=NETWORK,
-        bundle_digest=bundle_digest,
-        data_digest=data_digest,
-        split="test",
-        primary=PRIMARY,
-        metrics={PRIMARY: Metric(value=0.0)} | named,
-        details=dict(metrics),
-    )
+    return {PRIMARY: Metric(value=0.0)} | named
 
 
 def _settings(
     fit: FinishedFit, model: IslandRCNN, module: TileDataModule, metrics: Mapping[str, Any]
 ) -> BundleSettings:
     configuration = fit.manifest["configuration"]
-    metadata = {
-        "name": fit.recipe.name,
-        "steps": fit.steps,
-        "training": asdict(fit.recipe.fit),
-        "feed": asdict(fit.recipe.feed),
-        "data_digest": fit.manifest["digest"],
-        "data": split_summaries(fit.manifest),
-        "metrics": metrics,
-        **fit.provenance,
-    }
     return BundleSettings(
         architecture=model.config,
         pixels_per_beam=module.pixels_per_beam,
@@ -116,7 +94,7 @@ def _settings(
         window_size=fit.recipe.feed.window_size,
         operating_point=model.operating_point,
         extractor={"finder": configuration["finder"], "seed_jitter": configuration["seed_jitter"]},
-        metadata=metadata,
+        metadata=fit.metadata(metrics=metrics),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neanias_ml.datasets.channels import CHANNEL_NAMES
-from neanias_ml.errors import InputError, ModelError, UsageError
+from neanias_ml.errors import InputError, UsageError
 from neanias_ml.models.bundle import load_bundle
 from neanias_ml.models.classes import CLASS_LABELS
 from neanias_ml.models.config import IslandRCNNConfig
@@ -19,11 +19,15 @@ from neanias_ml.training.detector.data_module import TileDataModule
 from neanias_ml.training.detector.finish import finish_detector
 from neanias_ml.training.detector.recipe import DetectorRecipe
 from neanias_ml.training.detector.task import DetectorTask
-from neanias_ml.training.network_kind import FinishedFit, FittedNetwork, NetworkKind
+from neanias_ml.training.network_kind import FinishedFit, FittedNetwork, NetworkKind, take_weights
 from neanias_ml.training.task import NetworkTask
 
 DEV_TILES = 16
 """Tiles of each split that ``fast_dev_run`` looks at."""
+_SHAPELESS = (
+    "class_weights", "label_smoothing", "artefact_gamma", "weight_", "nms_iou", "detections_", "rpn_", "regions_",
+)  # fmt: skip
+"""How settings begin that change no weight."""
 
 
 class DetectorKind(NetworkKind):
@@ -76,10 +80,7 @@ class DetectorKind(NetworkKind):
 
     def initial_weights(self, bundle: Path, task: NetworkTask) -> str:
         """Weights of another detector; see `NetworkKind.initial_weights`."""
-        given = load_bundle(bundle)
-        require_same_architecture(given.settings.architecture, task.config, where=str(bundle))
-        task.model.load_state_dict(given.model.state_dict())
-        return given.digest
+        return take_weights(load_bundle(bundle), task, where=bundle, shapeless=_SHAPELESS)
 
     def finish(self, fit: FinishedFit) -> FittedNetwork:
         """See `NetworkKind.finish`."""
@@ -96,30 +97,3 @@ def balanced(model: IslandRCNNConfig, counts: Sequence[int], *, beta: float) -> 
     # classes that never occur would take the largest weight and are never used: they get that of background
     rescaled = tuple(round(weight / floor, 4) if count else 1.0 for weight, count in zip(weights, counts, strict=True))
     return replace(model, class_weights=(1.0, *rescaled))
-
-
-_SHAPELESS = (
-    "class_weights", "label_smoothing", "artefact_gamma", "weight_", "nms_iou", "detections_", "rpn_", "regions_",
-)  # fmt: skip
-"""How settings begin that change no weight."""
-
-
-def require_same_architecture(given: IslandRCNNConfig, wanted: IslandRCNNConfig, *, where: str) -> None:
-    """Make sure that weights of one network fit into another.
-
-    Raises
-    ------
-    ModelError
-        ``OtherArchitecture`` with the settings that differ.
-    """
-    differences = [
-        f"{name} is {getattr(given, name)} there and {value} here"
-        for name, value in vars(wanted).items()
-        if getattr(given, name) != value and not name.startswith(_SHAPELESS)
-    ]
-    if differences:
-        raise ModelError(
-            "OtherArchitecture",
-            f"the weights of {where} belong to another architecture (model.{'; model.'.join(differences)}); "
-            "take its settings over into the recipe, or start from random weights",
-        )

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from neanias_ml.datasets.cutout_store import MorphologyCutout
 from neanias_ml.models.morphology.inputs import cutout_inputs
+from neanias_ml.training.draw_dataset import DrawDataset
 from neanias_ml.training.morphology.feed import CutoutFeedConfig
 from neanias_ml.training.morphology.variation import vary
-from neanias_ml.training.sampling import Draw
 
 
 class CutoutSample(NamedTuple):
@@ -40,10 +39,8 @@ class CutoutBatch(NamedTuple):
     """(B,) int64"""
 
 
-class CutoutDataset(Dataset[CutoutSample]):
+class CutoutDataset(DrawDataset[CutoutSample]):
     """Cutouts as samples of the network, varied at random when training.
-
-    What a sample looks like depends on the seed and on its `Draw` alone, never on the process that makes it.
 
     Parameters
     ----------
@@ -65,24 +62,18 @@ class CutoutDataset(Dataset[CutoutSample]):
         feed: CutoutFeedConfig | None = None,
         seed: int = 0,
     ) -> None:
+        super().__init__(cutouts, is_varied=feed is not None, seed=seed)
         self.cutouts = cutouts
         self.labels = labels
         self.feed = feed
-        self.seed = seed
 
-    def __len__(self) -> int:
-        return len(self.cutouts)
-
-    def __getitem__(self, draw: int | Draw) -> CutoutSample:
-        draw = draw if isinstance(draw, Draw) else Draw(draw)
-        cutout = self.cutouts[draw.row]
-        if self.feed is not None:
-            rng = np.random.default_rng([self.seed, draw.epoch, draw.position, draw.row])
+    def sample(self, row: int, rng: np.random.Generator | None) -> CutoutSample:
+        """See `DrawDataset.sample`."""
+        cutout = self.cutouts[row]
+        if self.feed is not None and rng is not None:
             cutout = vary(cutout, rng, self.feed)
         inputs = cutout_inputs(cutout)
-        return CutoutSample(
-            torch.from_numpy(inputs.image), torch.from_numpy(inputs.scalars), int(self.labels[draw.row])
-        )
+        return CutoutSample(torch.from_numpy(inputs.image), torch.from_numpy(inputs.scalars), int(self.labels[row]))
 
 
 def collate(samples: Sequence[CutoutSample]) -> CutoutBatch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from neanias_ml.models.morphology.settings import MorphologySettings
+from neanias_ml.training.card_text import percent, percent_interval
 
 
 def metrics_table(metrics: dict[str, Any], details: dict[str, Any]) -> str:
@@ -20,20 +21,20 @@ def metrics_table(metrics: dict[str, Any], details: dict[str, Any]) -> str:
     lines = ["| class | objects | in training | precision | recall | F1 (95 % interval) |", "|---|---|---|---|---|---|"]
     for name, scores in details["classes"].items():
         lines.append(
-            f"| {name} | {scores['true']} | {scores['train']} | {_percent(scores['precision'])} "
-            f"| {_percent(scores['recall'])} | {_interval(metrics.get(f'f1_{name}'))} |"
+            f"| {name} | {scores['true']} | {scores['train']} | {percent(scores['precision'])} "
+            f"| {percent(scores['recall'])} | {percent_interval(metrics.get(f'f1_{name}'))} |"
         )
     baseline = details["baseline"]
     return "\n".join([
         *lines,
         "",
         f"On {details['objects']} objects of {details['fields']} maps; intervals by bootstrap over maps. Balanced "
-        f"accuracy (mean recall of the classes that occur) {_interval(metrics['balanced_accuracy'])}, "
-        f"accuracy {_interval(metrics['accuracy'])}. To call everything {baseline['answer']}, the commonest class in "
-        f"training, would give {_percent(baseline['balanced_accuracy'])} and {_percent(baseline['accuracy'])}.",
+        f"accuracy (mean recall of the classes that occur) {percent_interval(metrics['balanced_accuracy'])}, "
+        f"accuracy {percent_interval(metrics['accuracy'])}. To call everything {baseline['answer']}, the commonest "
+        f"class in training, would give {percent(baseline['balanced_accuracy'])} and {percent(baseline['accuracy'])}.",
         "",
-        f"Not called unsure: {_interval(metrics['sure_share'])} of the objects, accuracy on them "
-        f"{_interval(metrics.get('sure_accuracy'))}. Calibration error {_percent(details['calibration_error'])}.",
+        f"Not called unsure: {percent_interval(metrics['sure_share'])} of the objects, accuracy on them "
+        f"{percent_interval(metrics.get('sure_accuracy'))}. Calibration error {percent(details['calibration_error'])}.",
     ])  # fmt: skip
 
 
@@ -53,7 +54,7 @@ probabilities of {", ".join(settings.classes)}; "unsure" where none reaches {set
 
 Widths {widths}, trained for {metadata["steps"]} steps of {metadata["training"]["batch_size"]} cutouts on
 {data["train"]["cutouts"]} objects of {data["train"]["fields"]} maps. Temperature {settings.temperature:.2f} and the
-limit of what is unsure (for an accuracy of {_percent(metadata["feed"]["sure_accuracy"])}) come from
+limit of what is unsure (for an accuracy of {percent(metadata["feed"]["sure_accuracy"])}) come from
 {data["validation"]["cutouts"]} objects of other sky, the metrics from {data["test"]["cutouts"]}. Data digest
 `{metadata["data_digest"][:16]}`.
 
@@ -68,13 +69,3 @@ limit of what is unsure (for an accuracy of {_percent(metadata["feed"]["sure_acc
 - Simulated classes look as the simulation draws them; labels of real sets are those of their authors.
 - Objects of less than some three beams rarely show what they are.
 """
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def _interval(metric: dict[str, float | None] | None) -> str:
-    if metric is None:
-        return "-"
-    return f"{_percent(metric['value'])} ({_percent(metric['low'])} to {_percent(metric['high'])})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.datasets.manifest import SPLITS
-from neanias_ml.evaluation.report import EvaluationReport, Metric
 from neanias_ml.models.calibration import fit_class_temperature
 from neanias_ml.models.morphology.bundle import cutout_logits, save_morphology_bundle, softened
 from neanias_ml.models.morphology.classes import MORPHOLOGY_NAMES
@@ -54,25 +53,20 @@ def finish_morphology(fit: FinishedFit) -> FittedNetwork:
         architecture=model.config,
         temperature=temperature,
         unsure_below=unsure_below,
-        metadata=_metadata(fit, module, metrics, details),
+        metadata=fit.metadata(
+            data=_data(fit.manifest, module),
+            metrics={name: asdict(metric) for name, metric in metrics.items()},
+            details=details,
+        ),
     )
     print(metrics_table(settings.metadata["metrics"], details), flush=True)
     folder = fit.folder
     digest = save_morphology_bundle(model, folder.bundle, settings=settings, card=model_card(settings), overwrite=True)
-    report = EvaluationReport(
-        network=NETWORK,
-        bundle_digest=digest,
-        data_digest=fit.manifest["digest"],
-        split="test",
-        primary=PRIMARY,
-        metrics=metrics,
-        details=details,
-    )
-    report.write(folder.evaluation)
+    fitted = fit.concluded(digest, network=NETWORK, primary=PRIMARY, metrics=metrics, details=details)
     if can_draw():
         write_pictures(folder.pictures, morphology_pictures(outcome, folder), names=PICTURES)
     print(f"wrote {folder.bundle}", flush=True)
-    return FittedNetwork(bundle=folder.bundle, digest=digest, report=report)
+    return fitted
 
 
 def calibrated(model: MorphologyNetwork, module: CutoutDataModule) -> tuple[float, float]:
@@ -85,9 +79,7 @@ def calibrated(model: MorphologyNetwork, module: CutoutDataModule) -> tuple[floa
     return temperature, limit
 
 
-def scored(
-    model: MorphologyNetwork, module: CutoutDataModule, split: str, *, temperature: float
-) -> MorphologyOutcome:
+def scored(model: MorphologyNetwork, module: CutoutDataModule, split: str, *, temperature: float) -> MorphologyOutcome:
     """What a network says of the objects of a split."""
     cutouts = module.cutouts(split)
     logits = cutout_logits(model, cutouts, batch_size=module.batch_size)
@@ -105,25 +97,7 @@ def morphology_pictures(outcome: MorphologyOutcome, folder: RunFolder) -> dict[s
     return dict(zip(PICTURES, drawings, strict=True))
 
 
-def _metadata(
-    fit: FinishedFit, module: CutoutDataModule, metrics: dict[str, Metric], details: dict[str, Any]
-) -> dict[str, Any]:
-    splits = fit.manifest["splits"]
-    return {
-        "name": fit.recipe.name,
-        "steps": fit.steps,
-        "training": asdict(fit.recipe.fit),
-        "feed": asdict(fit.recipe.feed),
-        "data_digest": fit.manifest["digest"],
-        "data": {
-            split: {
-                "fields": splits[split]["fields"],
-                "sources": splits[split]["sources"],
-                "cutouts": len(module.cutouts(split)),
-            }
-            for split in SPLITS
-        },
-        "metrics": {name: asdict(metric) for name, metric in metrics.items()},
-        "details": details,
-        **fit.provenance,
-    }
+def _data(manifest: Mapping[str, Any], module: CutoutDataModule) -> dict[str, Any]:
+    """What came of each split, with the number of cutouts whose class is known."""
+    kept = {split: {name: manifest["splits"][split][name] for name in ("fields", "sources")} for split in SPLITS}
+    return {split: {**said, "cutouts": len(module.cutouts(split))} for split, said in kept.items()}

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from neanias_ml.datasets.cutout_store import cutout_settings
-from neanias_ml.errors import InputError, ModelError
 from neanias_ml.models.morphology.bundle import load_morphology_bundle
 from neanias_ml.models.morphology.settings import NETWORK
 from neanias_ml.training.morphology.data_module import CutoutDataModule
 from neanias_ml.training.morphology.finish import finish_morphology
 from neanias_ml.training.morphology.recipe import MorphologyRecipe
 from neanias_ml.training.morphology.task import MorphologyTask
-from neanias_ml.training.network_kind import FinishedFit, FittedNetwork, NetworkKind
+from neanias_ml.training.network_kind import (
+    FinishedFit,
+    FittedNetwork,
+    NetworkKind,
+    require_prepared,
+    take_weights,
+)
 from neanias_ml.training.task import NetworkTask
 
 DEV_CUTOUTS = 64
@@ -30,10 +35,9 @@ class MorphologyKind(NetworkKind):
 
     def check(self, manifest: Mapping[str, Any], recipe: MorphologyRecipe, *, data: Path | str) -> None:
         """The data hold cutouts as this version makes them; see `NetworkKind.check`."""
-        held = manifest.get("cutouts")
-        if held != cutout_settings():
-            said = "without cutouts of objects" if held is None else f"with other cutouts ({held})"
-            raise InputError("CutoutsDiffer", f"{data} was prepared {said}; prepare the data again")
+        require_prepared(
+            manifest, "cutouts", cutout_settings(), code="CutoutsDiffer", content="cutouts of objects", data=data
+        )
 
     def data_module(self, data: Path | str, recipe: MorphologyRecipe) -> CutoutDataModule:
         """Cutouts; see `NetworkKind.data_module`."""
@@ -53,21 +57,7 @@ class MorphologyKind(NetworkKind):
 
     def initial_weights(self, bundle: Path, task: NetworkTask) -> str:
         """Weights of another morphology network; see `NetworkKind.initial_weights`."""
-        given = load_morphology_bundle(bundle)
-        wanted = task.model.config
-        differences = [
-            f"model.{name} is {getattr(given.model.config, name)} there and {value} here"
-            for name, value in vars(wanted).items()
-            if getattr(given.model.config, name) != value
-        ]
-        if differences:
-            raise ModelError(
-                "OtherArchitecture",
-                f"the weights of {bundle} belong to another architecture ({'; '.join(differences)}); take its settings "
-                "over into the recipe, or start from random weights",
-            )
-        task.model.load_state_dict(given.model.state_dict())
-        return given.digest
+        return take_weights(load_morphology_bundle(bundle), task, where=bundle)
 
     def finish(self, fit: FinishedFit) -> FittedNetwork:
         """See `NetworkKind.finish`."""

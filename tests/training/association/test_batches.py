@@ -123,7 +123,7 @@ def test_the_module_serves_the_prepared_folder(graph_folder):
     assert sum(len(batch.weights) for batch in module.test_dataloader()) == len(module.graphs("test")) == 60
     few = GraphDataModule(graph_folder, features="catalogue", most_graphs=3)
     assert sorted(graph.n_grouped for graph in few.graphs("test"))[0] >= 3
-    with pytest.raises(InputError, match="prepare the data again"):
+    with pytest.raises(InputError, match="holds no island graphs"):
         GraphDataModule(graph_folder.parent, features="catalogue").graphs("train")
 
 

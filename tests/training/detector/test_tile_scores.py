@@ -9,8 +9,9 @@ import torch
 from neanias_ml.evaluation import FieldPair, Instances
 from neanias_ml.models.calibration import OperatingPoint
 from neanias_ml.models.rcnn import IslandRCNN
+from neanias_ml.training.card_text import sources_text
 from neanias_ml.training.detector.batches import TileDataset, collate
-from neanias_ml.training.detector.card import _limits_of_data, _sources
+from neanias_ml.training.detector.card import limits_of_data
 from neanias_ml.training.detector.kind import balanced
 from neanias_ml.training.detector.task import DetectorTask, evaluation_losses
 from neanias_ml.training.detector.tile_scores import (
@@ -112,7 +113,7 @@ def test_scores_of_tiles_have_one_row_per_learnable_island(tiny_config):
 
 def test_card_names_real_maps_and_what_they_lack():
     real = {"sources": {"simulated": {"maps": 300}, "radiogalaxynet": {"maps": 1730}}}
-    assert _sources(real) == "simulated 300, radiogalaxynet 1730"
-    text = _limits_of_data(real)
+    assert sources_text(real) == "simulated 300, radiogalaxynet 1730"
+    text = limits_of_data(real)
     assert "RadioGalaxyNET holds no fluxes" in text and "lower bound" in text
-    assert "simulated fields alone" in _limits_of_data({"sources": {"simulated": {"maps": 3}}})
+    assert "simulated fields alone" in limits_of_data({"sources": {"simulated": {"maps": 3}}})

@@ -1,5 +1,6 @@
 """Two processes by Horovod (Gloo, MPI) and ddp (torchrun, Slurm) end with the weights of one with the doubled batch."""
 
+import csv
 import importlib.util
 import json
 import shutil
@@ -16,19 +17,28 @@ FIT = {
     "max_steps": 6, "learning_rate": 1e-3, "warmup_steps": 2, "average_decay": 0.8, "precision": "32-true",
     "accelerator": "cpu", "clip_norm": 0.5, "seed": 3,
 }  # fmt: skip
+LONG = FIT | {"max_steps": 12}
+"""An epoch and its validation."""
 TOLERANCE = 2e-5
-"""Of a weight: sums of float32 numbers in another order, six steps of AdamW on. The steps move weights by 5e-3."""
+"""Of a weight: sums of float32 numbers in another order, six steps of AdamW on, which move weights by 5e-3. Later steps
+let some weights drift further apart: AdamW divides gradients that are all but zero by their own size."""
 
 
 def jobs(folders, *, ranks):
     """The same batches of a step for one process and for two."""
     return {
         "morphology": {"kind": "morphology", "data": folders["cutouts"], "fit": FIT | {"batch_size": 8 // ranks}},
+        "validated": {"kind": "morphology", "data": folders["cutouts"], "fit": LONG | {"batch_size": 8 // ranks}},
         "association": {"kind": "association", "data": folders["graphs"], "fit": FIT | {"batch_size": 8 // ranks}},
         "accumulated": {
             "kind": "association",
             "data": folders["graphs"],
             "fit": FIT | {"batch_size": 4 // ranks, "accumulate": 2},
+        },
+        "compressed": {
+            "kind": "association",
+            "data": folders["graphs"],
+            "fit": FIT | {"batch_size": 8 // ranks, "compression": "fp16"},
         },
         "detector": {"kind": "detector", "data": folders["tiles"], "fit": FIT | {"batch_size": 4 // ranks}},
     }
@@ -77,6 +87,25 @@ def test_the_weights_are_those_of_one_process_with_the_doubled_batch(double, sin
         for key in ("current_model_state", "state_dict"):  # the last weights and the averaged ones
             difference = largest_difference(weights(double[1] / job, key), weights(single / job, key))
             assert difference < TOLERANCE, (job, key, difference)
+
+
+def test_validation_is_that_of_all_processes_and_logged_once(double, single):
+    def rows(folder):
+        with (folder / "validated" / "log" / "metrics.csv").open() as stream:
+            return [row for row in csv.DictReader(stream) if row["validation/loss"]]
+
+    (own,), (expected,) = rows(double[1]), rows(single)
+    assert float(own["validation/loss"]) == pytest.approx(float(expected["validation/loss"]), rel=1e-4)
+    assert own["step"] == expected["step"]
+
+
+def test_gradients_sent_in_half_precision_change_little(double):
+    launcher, folder = double
+    difference = largest_difference(weights(folder / "compressed"), weights(folder / "association"))
+    if launcher in ("horovodrun", "mpirun"):
+        assert 0 < difference < 1e-3
+    else:
+        assert difference == 0  # only Horovod compresses
 
 
 @pytest.fixture(scope="module")
