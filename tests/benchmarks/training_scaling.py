@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,11 @@ from tests.training.distributed.launchers import (
     run_torchrun,
 )
 
+APART = "two that do not talk"
+"""The most that two processes of this machine can do: they share its memory and, maybe, its cores."""
 LAUNCHERS: dict[str, tuple[Callable[[list[str]], str], int]] = {
     "one process": (run_single, 1),
+    APART: (run_single, 2),
     "ddp, torchrun": (run_torchrun, 2),
     "Horovod, horovodrun (Gloo)": (run_horovodrun, 2),
     "Horovod, mpirun": (run_mpirun, 2),
@@ -61,7 +65,8 @@ def main() -> None:
         records: dict[str, list[dict[str, Any]]] = {name: [] for name in LAUNCHERS}
         for turn in range(options.repetitions):
             for name, (run, _) in LAUNCHERS.items():
-                records[name].append(measured(run, options, Path(place) / f"{turn}-{name}"))
+                folder = Path(place) / f"{turn}-{name}"
+                records[name].append(apart(options, folder) if name == APART else measured(run, options, folder))
         print_table(records, steps=options.steps)
 
 
@@ -98,6 +103,13 @@ def measured(run: Callable[[list[str]], str], options: argparse.Namespace, folde
         run([*words, "--workers", str(options.workers)])
     record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     return record | {"gpu": busy.get("percent")}
+
+
+def apart(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Two runs of one process each at the same time, as one record."""
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda number: measured(run_single, options, folder / str(number)), range(2))
+    return one | {"samples_per_second": one["samples_per_second"] + other["samples_per_second"]}
 
 
 @contextlib.contextmanager
