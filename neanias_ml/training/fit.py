@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from neanias_ml.datasets.manifest import read_manifest
-from neanias_ml.errors import UsageError
+from neanias_ml.errors import ResourceError, UsageError
 from neanias_ml.training.batch_norm import plain_batch_norm
 from neanias_ml.training.callbacks import AveragedWeights
 from neanias_ml.training.checkpoint_files import read_checkpoint, read_description
@@ -31,6 +32,9 @@ from neanias_ml.training.trainer import build_trainer
 
 EXIT_TERMINATED = 143
 """Exit code of a program that SIGTERM has ended."""
+
+_LOST_PROCESS = re.compile("HorovodInternalError|DistBackendError|DistNetworkError|gloo/transport")
+"""How Horovod, NCCL and Gloo tell that a process does not answer any more; Gloo's errors have no type of their own."""
 
 
 def train_network(
@@ -80,7 +84,7 @@ def train_network(
     ModelError
         If the loss is not finite, or a checkpoint or ``initial`` is damaged or of another architecture.
     ResourceError
-        If a checkpoint cannot be written.
+        If a checkpoint cannot be written, or another process of the run is lost.
     """
     fit: FitConfig = recipe.fit
     folder, manifest, watch = RunFolder(Path(output)), read_manifest(data), watch or RunWatch()
@@ -133,6 +137,14 @@ def _optimise(trainer: lightning.Trainer, task: NetworkTask, module: Any, *, che
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from stop
+        raise
+    except RuntimeError as error:
+        if trainer.world_size > 1 and _LOST_PROCESS.search(f"{type(error).__name__} {error}"):
+            raise ResourceError(
+                "ProcessLost",
+                f"another process of this run has ended or is out of reach (noticed after step {trainer.global_step}); "
+                "see what it printed, and go on from the last checkpoint with --resume",
+            ) from error
         raise
 
 
