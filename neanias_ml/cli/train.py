@@ -7,7 +7,7 @@ import dataclasses
 import importlib
 import importlib.util
 import json
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ KINDS = {
 """Networks: where their kind lies, and what they do."""
 
 TRACKED_FILES = ("config.yaml", "run.json", "evaluation.json", "log", "pictures", "bundle")
+"""What of a run's folder goes to the tracked run."""
 
 
 def build_parser(name: str) -> ArgumentParser:
@@ -93,25 +94,35 @@ def main(arguments: list[str]) -> None:
         options.data or output / "data",
         real_data=options.real_data,
         workers=options.prepare_workers,
-        alone=launcher_of() == "none",
+        # a run on several nodes without a launcher is this command on each of them
+        alone=launcher_of() == "none" and (recipe.fit.nodes == 1 or options.prepare_only),
         quiet=options.quiet,
     )
     if options.prepare_only:
         return
     with _hushed(options.quiet):
-        fitted = _train(kind, recipe, options, folder, data=data, resume=resume, preparation=preparation)
+        command = ["neanias-ml", "train", *arguments]
+        resolved = _resolved(recipe, preparation)
+        fitted = _train(kind, recipe, options, folder, data=data, resume=resume, resolved=resolved, command=command)
     if fitted is not None and not options.quiet:
         print(f"written: {fitted.bundle} ({fitted.report.primary} {fitted.report.score:.3f}), {output}")
 
 
 def _train(
-    kind: NetworkKind, recipe: Any, options: Namespace, folder: RunFolder, *, data: Path, resume: bool, preparation: Any
+    kind: NetworkKind,
+    recipe: Any,
+    options: Namespace,
+    folder: RunFolder,
+    *,
+    data: Path,
+    resume: bool,
+    resolved: dict[str, Any],
+    command: list[str],
 ) -> FittedNetwork | None:
     """Train, on the first process under the eyes of MLflow."""
     initial = model_folder_of(options.initial, tracking_uri=options.tracking_uri) if options.initial else None
-    resolved = _resolved(recipe, preparation)
     known = {
-        "command": ["neanias-ml", "train", kind.name, *_words()],
+        "command": command,
         "network": kind.network,
         "recipe": recipe.name,
         "data": str(data),
@@ -211,10 +222,6 @@ def _hushed(quiet: bool) -> Iterator[None]:
     if not quiet:
         yield
         return
-    with contextlib.redirect_stdout(None):
+    # not None: libraries may write to it without asking
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
-
-
-def _words() -> list[str]:
-    """The command line after the name of the network, as it was typed."""
-    return sys.argv[3:] if len(sys.argv) > 2 and sys.argv[1] == "train" else []

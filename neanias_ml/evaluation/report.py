@@ -30,6 +30,7 @@ class Metric:
     low: float | None = None
     """lower end of the 95 % interval; None where there is none"""
     high: float | None = None
+    """upper end of it"""
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(number) for number in (self.value, self.low, self.high) if number is not None):

@@ -47,7 +47,7 @@ class ModelCache:
         """The folder of a bundle if it is there and unchanged."""
         try:
             return self.entry(digest) if verify_bundle(self.entry(digest)) == digest else None
-        except ModelError:
+        except (ModelError, OSError):  # files may vanish while another program replaces them
             return None
 
     def fetch(self, digest: str, download: Callable[[Path], None], *, source: str) -> Path:
@@ -69,6 +69,9 @@ class ModelCache:
         ResourceError
             ``CacheNotWritable``.
         """
+        held = self.intact(digest)
+        if held is not None:  # before any lock: a cache that is shared read-only serves, too
+            return held
         with self._locked(digest):
             held = self.intact(digest)
             if held is not None:
@@ -78,10 +81,10 @@ class ModelCache:
                 with folder_replaced(target) as staging:
                     download(staging)
                     require_bundle(staging, digest, source=source)
-            except OSError:
+            except OSError as error:
                 # without locks, another program may have put the same bundle there meanwhile
                 if self.intact(digest) is None:
-                    raise
+                    raise self._not_writable(error) from error
             return target
 
     def remember(self, uri: str, reference: str, digest: str) -> None:
@@ -114,11 +117,14 @@ class ModelCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             stream = path.open("a")
         except OSError as error:
-            raise ResourceError(
-                "CacheNotWritable",
-                f"the cache {self.folder} cannot be written to ({error.strerror}); choose another folder with --cache "
-                f"or {ENVIRONMENT}",
-            ) from error
+            raise self._not_writable(error) from error
         with stream:
             wait_for_lock(stream)
             yield
+
+    def _not_writable(self, error: OSError) -> ResourceError:
+        return ResourceError(
+            "CacheNotWritable",
+            f"the cache {self.folder} cannot be written to ({error.strerror}); choose another folder with --cache or "
+            f"{ENVIRONMENT}",
+        )

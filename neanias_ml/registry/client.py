@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -28,10 +29,12 @@ ENVIRONMENT = {
 """Settings of mlflow, for this process and its children, where the user has not set them."""
 FIRST_ANSWER = 5
 """Seconds within which a server must answer for the first time."""
+ALREADY_THERE, NOT_THERE = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"
+"""Codes of MLflow's errors."""
 
 _DENIED = {"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}
 _NO_ANSWER = ("API request to", "failed")
-_ALREADY_THERE = "RESOURCE_ALREADY_EXISTS"
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def connect(uri: str) -> MlflowClient:
@@ -88,7 +91,7 @@ def experiment_id(client: MlflowClient, name: str, *, uri: str) -> str:
             try:
                 return str(client.create_experiment(name, artifact_location=artifact_location(uri)))
             except MlflowException as error:
-                if error.error_code != _ALREADY_THERE:
+                if error.error_code != ALREADY_THERE:
                     raise
                 found = client.get_experiment_by_name(name)  # another process has just made it
     if found is None or found.lifecycle_stage != "active":
@@ -181,6 +184,8 @@ def _as_resource_error(error: Exception, uri: str) -> ResourceError | None:
         if error.error_code == "TEMPORARILY_UNAVAILABLE" or all(part in str(error) for part in _NO_ANSWER):
             return unreachable(uri, error)
         status = 403 if error.error_code in _DENIED else error.get_http_status_code()
+    elif isinstance(error, OSError) and error.errno not in _DISK_FULL:  # files of a database's models
+        return ResourceError("RegistryRefused", f"the registry {uri} could not do this: {error}")
     else:
         return None
     if status in (401, 403):

@@ -123,10 +123,12 @@ def gather_evidence(
     manifest_path = manifest or run / MANIFEST_FILE
     manifest_text = _text(manifest, beside=run / MANIFEST_FILE, code="ManifestMissing")
     document = {} if manifest_text is None else _document(manifest_text, where=manifest_path)
-    if document.get("bundle_digest") not in (None, digest):
+    # a run that was begun anew and failed leaves its record beside the bundle of the one before
+    if document.get("bundle_digest") not in (None, digest) or document.get("state", "finished") != "finished":
         raise ModelError(
             "ManifestOfAnotherModel",
-            f"{manifest_path} is the manifest of a run that left another bundle; name the right one with --run FILE",
+            f"{manifest_path} is the manifest of a run that left another bundle, or none; "
+            "name the right one with --run FILE",
         )
     return Evidence(
         evaluation=report_text,

@@ -44,6 +44,12 @@ def tracking_uri(given: str | None = None) -> str:
     if text.startswith(("http://", "https://")):
         if not urlsplit(text).hostname:
             raise UsageError("TrackingUri", f"the address {text!r} names no host; write http://HOST:PORT")
+        if "@" in urlsplit(text).netloc:  # the address is kept with every run and printed in errors
+            raise UsageError(
+                "TrackingUri",
+                "the tracking address holds a name or password; give them by MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD instead, and the address as http://HOST:PORT",
+            )
         return text.rstrip("/")
     if _SCHEME.match(text):
         raise UsageError(

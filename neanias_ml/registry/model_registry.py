@@ -91,7 +91,7 @@ class ModelRegistry:
     ) -> None:
         self.store = RegistryStore(tracking_uri(uri))
         self.cache = ModelCache(cache_folder(cache))
-        self._warn = warn or (lambda sentence: warnings.warn(sentence, stacklevel=3))
+        self._warn = warn or (lambda sentence: warnings.warn(sentence, stacklevel=5))
 
     def register(
         self, bundle: Path | str, name: str, *, evaluation: Path | str | None = None, run: Path | str | None = None
@@ -144,7 +144,7 @@ class ModelRegistry:
         Raises
         ------
         UsageError
-            ``ModelReference``, ``ModelName``, ``ModelAlias``, ``ModelVersion`` or ``OutputExists``.
+            ``ModelReference``, ``ModelName``, ``ModelAlias``, ``ModelVersion``, ``MlflowMissing`` or ``OutputExists``.
         ModelError
             ``ModelUnknown``, ``VersionUnknown``, ``AliasUnknown``, ``NotABundle``, ``DigestDiffers``,
             ``WeightsDamaged``, ``PickleRefused``.

@@ -87,6 +87,8 @@ def demote(store: RegistryStore, name: str, alias: str, *, reason: str | None = 
     ------
     ModelError
         ``AliasUnknown`` if no version has it, ``ModelUnknown``.
+    UsageError
+        ``ModelName`` or ``ModelAlias``.
     ResourceError
         If the registry does not answer, or ``RegistryBusy``.
     """
@@ -213,8 +215,8 @@ def _user() -> str:
 
 
 def _refused(name: str, event: PromotionEvent, refusal: str) -> ModelError:
+    lacking = "evaluate it and attach the report (models register FOLDER --name NAME --evaluation FILE), or "
+    advice = f"{lacking if event.evidence is None else ''}pass over the evidence with --force REASON"
     return ModelError(
-        "PromotionRefused",
-        f"version {event.version} of {name} does not become {event.alias}: {refusal}; evaluate it and attach the "
-        "report (models register FOLDER --name NAME --evaluation FILE), or pass --force REASON",
+        "PromotionRefused", f"version {event.version} of {name} does not become {event.alias}: {refusal}; {advice}"
     )

@@ -8,7 +8,6 @@ worse model. Each promotion is therefore first written down as an event, a tag o
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -55,9 +54,9 @@ class PromotionEvent:
     order: int
     time: str
     user: str
+    identity: str
     evidence: EvaluationReport | None = None
     reason: str | None = None
-    identity: str = ""
 
     def to_tag(self) -> tuple[str, str]:
         """Key and value of the tag of the version."""
@@ -78,8 +77,7 @@ class PromotionEvent:
                 "score": report.score,
             },
         }
-        identity = self.identity or uuid.uuid4().hex[:12]
-        return f"{TAG_PREFIX}{self.alias}/{self.order:06d}-{identity}", json.dumps(document, allow_nan=False)
+        return f"{TAG_PREFIX}{self.alias}/{self.order:06d}-{self.identity}", json.dumps(document, allow_nan=False)
 
 
 @dataclass(frozen=True)

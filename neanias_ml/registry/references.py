@@ -36,7 +36,7 @@ def parse_reference(text: str) -> ModelReference:
     Raises
     ------
     UsageError
-        ``ModelReference`` if the text is none, ``ModelName`` or ``ModelAlias`` for a name that cannot exist.
+        ``ModelReference`` if the text is none, ``ModelName``, ``ModelAlias`` or ``ModelVersion`` for what cannot exist.
     """
     rest = text.removeprefix(PREFIX)
     name, at, alias = rest.partition("@")

@@ -11,7 +11,7 @@ from neanias_ml.errors import ModelError, UsageError
 from neanias_ml.models.bundle_folder import DIGESTS_FILE, bundle_network, read_digests, verify_bundle
 from neanias_ml.models.pickle_check import require_no_pickle
 from neanias_ml.models.weights import load_weights
-from neanias_ml.registry.client import experiment_id, registry_errors
+from neanias_ml.registry.client import NOT_THERE, experiment_id, registry_errors
 from neanias_ml.registry.evidence import Evidence, gather_evidence
 from neanias_ml.registry.location import tracking_uri
 from neanias_ml.registry.references import require_name
@@ -179,7 +179,7 @@ def _tracked_run(store: RegistryStore, evidence: Evidence) -> str | None:
         try:
             run = store.client.get_run(evidence.tracking[1])
         except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if error.error_code in (NOT_THERE, "INVALID_PARAMETER_VALUE"):
                 return None
             raise
     return str(run.info.run_id) if run.info.lifecycle_stage == "active" else None

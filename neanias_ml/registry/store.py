@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from neanias_ml.errors import ModelError, ResourceError
 from neanias_ml.evaluation.report import EvaluationReport, report_from_json
-from neanias_ml.registry.client import connect, locked, registry_errors
+from neanias_ml.registry.client import ALREADY_THERE, NOT_THERE, connect, locked, registry_errors
 from neanias_ml.registry.location import database_path
 from neanias_ml.registry.references import ModelReference, parse_version, require_name
 from neanias_ml.registry.versions import (
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PAGE = 200
-_NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
-_ALREADY_THERE = "RESOURCE_ALREADY_EXISTS"
 
 
 class RegistryStore:
@@ -181,7 +179,7 @@ class RegistryStore:
             with registry_errors(self.uri):
                 address = f"{version.source}/{path}"
                 return Path(download_artifacts(address, dst_path=str(folder), tracking_uri=self.uri))
-        except (OSError, ImportError, ResourceError) as error:
+        except (ImportError, ResourceError) as error:
             if isinstance(error, ResourceError) and error.code != "RegistryRefused":
                 raise
             raise ResourceError(
@@ -215,7 +213,7 @@ class RegistryStore:
             try:
                 client.create_registered_model(name)
             except MlflowException as error:
-                if error.error_code != _ALREADY_THERE:
+                if error.error_code != ALREADY_THERE:
                     raise
 
     def create_version(self, name: str, *, source: str, run_id: str, tags: Mapping[str, str]) -> RegisteredVersion:
@@ -248,7 +246,7 @@ class RegistryStore:
             try:
                 yield
             except MlflowException as error:
-                if error.error_code != _NOT_THERE:
+                if error.error_code != NOT_THERE:
                     raise
                 self._refuse_unknown(name, error)
 

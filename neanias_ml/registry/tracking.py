@@ -203,7 +203,8 @@ def tracked_run(
     UsageError
         ``TrackingUri``, ``MlflowMissing``, or ``RunMissing`` if ``run_id`` is not tracked there.
     ResourceError
-        ``RegistryUnreachable`` and the others of `neanias_ml.registry.client.connect`; at the beginning alone.
+        ``RegistryUnreachable`` and the others of `neanias_ml.registry.client.connect`, ``ExperimentDeleted`` or
+        ``RunDeleted``; at the beginning alone.
     """
     address = tracking_uri(uri)
     client, kept = connect(address), None if spool is None else Spool(spool)

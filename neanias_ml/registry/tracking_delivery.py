@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from neanias_ml.errors import ResourceError, UsageError
-from neanias_ml.registry.client import experiment_id
+from neanias_ml.registry.client import NOT_THERE, experiment_id
 from neanias_ml.registry.tracking_parameters import (
     batches,
     changed_parameters,
@@ -27,7 +27,6 @@ FAILURE_TAG = "failure"
 """Tag with the message of the exception that ended a run."""
 CHANGES_TAG = "params_changed"
 """Tag with every value of the parameters that a resumed run changed, as JSON: ``{"fit.max_steps": ["100", "200"]}``."""
-_MISSING = "RESOURCE_DOES_NOT_EXIST"
 
 
 def begin_run(client: MlflowClient, *, uri: str, experiment: str, run_name: str | None, run_id: str | None) -> Run:
@@ -38,7 +37,7 @@ def begin_run(client: MlflowClient, *, uri: str, experiment: str, run_name: str 
     UsageError
         ``RunMissing`` if no such run is tracked there.
     ResourceError
-        As `neanias_ml.registry.client.experiment_id`, which also tells of what MLflow itself raises.
+        ``RunDeleted``, and as `neanias_ml.registry.client.experiment_id`.
     """
     if run_id is None:
         number = experiment_id(client, experiment, uri=uri)
@@ -123,7 +122,7 @@ def _tracked(client: MlflowClient, run_id: str, *, uri: str) -> Run:
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code != _MISSING:
+        if error.error_code != NOT_THERE:
             raise
         raise UsageError(
             "RunMissing",

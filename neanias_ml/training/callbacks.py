@@ -1,4 +1,4 @@
-"""Callbacks: learning rate over a budget of time or steps, averaged weights, lines of progress."""
+"""Callbacks: learning rate over a budget of time or steps, and averaged weights."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ def schedule_factor(progress: float, *, step: int, warmup_steps: int, final: flo
         Share of the budget that is used, 0 to 1.
     step
         Steps done.
+    warmup_steps
+        Steps until the warm-up has reached 1.
+    final
+        Factor when the budget is used up.
     """
     warm = min(1.0, (step + 1) / max(warmup_steps, 1))
     cosine = final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
@@ -38,11 +42,11 @@ class BudgetSchedule(Callback):
         The trainer's `Timer`; its time goes on over a resumed run.
     max_minutes, max_steps
         Budgets; at least one is needed.
+    warmup_steps
+        Steps of linear warm-up.
     """
 
-    def __init__(
-        self, timer: Timer, *, max_minutes: float | None, max_steps: int | None, warmup_steps: int
-    ) -> None:
+    def __init__(self, timer: Timer, *, max_minutes: float | None, max_steps: int | None, warmup_steps: int) -> None:
         if max_minutes is None and max_steps is None:
             raise ValueError("a schedule needs max_minutes or max_steps")
         self.timer = timer
@@ -70,6 +74,11 @@ class AveragedWeights(WeightAveraging):
     """Exponential moving average of weights and buffers, used for validation and kept at the end.
 
     The decay grows with the number of updates, so that the random start is forgotten early.
+
+    Parameters
+    ----------
+    decay
+        Largest decay, in [0, 1); 0 keeps the last weights.
     """
 
     def __init__(self, *, decay: float = 0.998) -> None:

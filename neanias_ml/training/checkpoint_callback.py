@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from neanias_ml.errors import ResourceError, UsageError
 from neanias_ml.training.checkpoints import BEST_CHECKPOINT, LAST_CHECKPOINT
@@ -26,7 +30,9 @@ class KeepCheckpoints(Checkpoint):
     with a smaller loss than all before.
 
     The first process decides when, for all: clocks differ, and a checkpoint is an act of all processes. If it cannot
-    write, all of them end with the same error.
+    write, all of them end with the same error. SIGTERM, whichever process it reaches first, ends all of them after the
+    same step: Lightning's own handler talks to the other processes in the middle of whatever they do, and waits forever
+    where they do not listen.
 
     Parameters
     ----------
@@ -59,10 +65,13 @@ class KeepCheckpoints(Checkpoint):
         self._written_at = clock()
         self._steps = 0
         self._between_steps = True
+        self._told_to_end = False
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Start the clock."""
+        """Start the clock, and take SIGTERM over from Lightning, which restores the handler when it is done."""
         self._written_at, self._steps, self._between_steps = self._clock(), trainer.global_step, True
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._note_sigterm)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -72,9 +81,15 @@ class KeepCheckpoints(Checkpoint):
         self._steps = trainer.global_step
         if not self._between_steps or trainer.fast_dev_run:
             return
-        due = self._clock() - self._written_at >= 60.0 * self.minutes
-        if trainer.strategy.broadcast(due or trainer.received_sigterm or _at_its_end(trainer)):
+        due = trainer.is_global_zero and (
+            self._clock() - self._written_at >= 60.0 * self.minutes or _at_its_end(trainer)
+        )
+        wishes = torch.tensor([float(due), float(self._told_to_end)], device=trainer.strategy.root_device)
+        write, end = (count > 0 for count in trainer.strategy.reduce(wishes, reduce_op="sum").tolist())
+        if write or end:
             self._write(trainer, self.last)
+        if end:
+            raise SIGTERMException
 
     def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Write ``best`` if it is, then ``last``."""
@@ -95,6 +110,9 @@ class KeepCheckpoints(Checkpoint):
             self._write(trainer, self.last)
         else:
             self._written_at = -math.inf  # as soon as the step is complete
+
+    def _note_sigterm(self, number: int, frame: Any) -> None:
+        self._told_to_end = True
 
     def state_dict(self) -> dict[str, Any]:
         """The smallest value so far."""

@@ -111,9 +111,9 @@ def train_network(
             folder.prepare(overwrite=overwrite)
         watch.begins(layout=layout, trainer=trainer, manifest=manifest, parent=parent)
         _optimise(trainer, task, module, checkpoint=checkpoint)
-        model = _chosen_weights(trainer, task, folder, fit)
         if not trainer.is_global_zero:
             return None
+        model = _chosen_weights(trainer, task, folder, fit)
         finished = FinishedFit(
             model=plain_batch_norm(model),
             module=module,

@@ -93,7 +93,21 @@ class FinishedFit:
     def concluded(
         self, digest: str, *, network: str, primary: str, metrics: Mapping[str, Metric], details: Mapping[str, Any]
     ) -> FittedNetwork:
-        """Write ``evaluation.json`` beside the bundle of a digest."""
+        """Write ``evaluation.json`` beside the bundle, and say what the run leaves.
+
+        Parameters
+        ----------
+        digest
+            Of the bundle.
+        network
+            Kind of network, as in the bundle's ``config.json``.
+        primary
+            Name of the metric by which bundles are compared.
+        metrics
+            Scores on the test data by name.
+        details
+            What else was measured (plain JSON values).
+        """
         report = EvaluationReport(
             network=network,
             bundle_digest=digest,
@@ -199,8 +213,12 @@ def take_weights(given: LoadedBundle, task: NetworkTask, *, where: Path, shapele
 
     Parameters
     ----------
+    given
+        The bundle.
+    task
+        Its network is filled.
     where
-        The bundle, for errors.
+        The bundle's folder, for errors.
     shapeless
         How settings of the architecture begin that change no weight: they may differ.
 
@@ -232,12 +250,16 @@ def require_prepared(
 
     Parameters
     ----------
+    manifest
+        Of the data.
     name
         Key of the part's settings in the manifest.
     settings
         Those of this version.
     code, content
         Of the error, and what the part is.
+    data
+        Folder of the data, for the error.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def ensure_prepared(
     UsageError
         ``PreparationUnavailable`` if data are missing and cannot be made here.
     InputError
-        ``OtherData`` if the folder holds data of other settings.
+        ``OtherData`` if the folder holds data of other settings; as `neanias_ml.datasets.prepare.prepare_data`.
     """
     folder = Path(data)
     if isinstance(preparation, Mapping):

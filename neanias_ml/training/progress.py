@@ -73,7 +73,17 @@ class StepClock(Callback):
 
 
 class ProgressLines(Callback):
-    """One line of text every so many seconds: epoch, step, losses, rate, samples per second, memory, time left."""
+    """One line of text every so many seconds: epoch, step, losses, rate, samples per second, memory, time left.
+
+    The first process alone writes them, and keeps what they are made of.
+
+    Parameters
+    ----------
+    schedule
+        Says which share of the budget is used.
+    seconds
+        Time between two lines.
+    """
 
     def __init__(self, schedule: BudgetSchedule, *, seconds: float = 20.0) -> None:
         self.schedule = schedule
@@ -91,10 +101,12 @@ class ProgressLines(Callback):
         self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count, and write a line when it is time."""
+        if not trainer.is_global_zero:
+            return
         self._samples += module.batch_size_of(batch) * trainer.world_size
         self._losses.append(outputs["loss"].detach())  # not yet a number: that would make a GPU wait
         elapsed = time.monotonic() - self._since
-        if elapsed >= self.seconds and trainer.is_global_zero:
+        if elapsed >= self.seconds:
             print(self._line(trainer, module, elapsed), flush=True)
             self._restart()
 

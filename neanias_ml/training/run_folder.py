@@ -104,6 +104,7 @@ class RunFolder:
     def prepare(self, *, overwrite: bool) -> None:
         """Make the folder; what a run that is overwritten has left goes, lest ``--resume`` would mix the two.
 
+        Its bundle alone stays until the new one takes its place.
         The metrics of an earlier piece of the run get a name of their own: the logger begins a new file.
 
         Raises
@@ -118,7 +119,8 @@ class RunFolder:
             if overwrite:
                 shutil.rmtree(self.log, ignore_errors=True)
                 shutil.rmtree(self.pictures, ignore_errors=True)
-                self.evaluation.unlink(missing_ok=True)
+                for file in (self.evaluation, self.record, self.configuration):
+                    file.unlink(missing_ok=True)
             elif (self.log / METRICS_FILE).exists():
                 pieces = len(list(self.log.glob("metrics-*.csv")))
                 (self.log / METRICS_FILE).rename(self.log / f"metrics-{pieces + 1:04d}.csv")

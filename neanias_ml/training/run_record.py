@@ -18,6 +18,7 @@ import torch
 import yaml
 
 import neanias_ml
+from neanias_ml.errors import NeaniasError
 from neanias_ml.output_files import replace_text
 from neanias_ml.training.network_kind import FittedNetwork
 from neanias_ml.training.progress import StepClock
@@ -30,7 +31,8 @@ _PACKAGES = ("torch", "torchvision", "lightning", "numpy", "horovod", "mlflow")
 class RunWatch:
     """Keeps the record of a run; without a path it only listens.
 
-    A run that is resumed goes on with its record: the state of earlier attempts is listed under ``attempts``.
+    A run that is started again in its folder goes on with its record: the state of earlier attempts is listed under
+    ``attempts``. One that is overwritten begins with an empty list.
 
     Parameters
     ----------
@@ -97,14 +99,16 @@ class RunWatch:
 
     @contextlib.contextmanager
     def ending_with(self, trainer: lightning.Trainer) -> Iterator[None]:
-        """Note how the run ends, also by an exception."""
+        """Note how the run ends, also by an exception; a disk that cannot take the note does not hide it."""
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
-            self._end("interrupted", trainer)
+            with contextlib.suppress(NeaniasError, OSError):
+                self._end("interrupted", trainer)
             raise
         except BaseException as error:
-            self._end("failed", trainer, error=" ".join(str(error).split())[:500] or type(error).__name__)
+            with contextlib.suppress(NeaniasError, OSError):
+                self._end("failed", trainer, error=" ".join(str(error).split())[:500] or type(error).__name__)
             raise
         self._end("finished", trainer)
 

@@ -87,9 +87,8 @@ def launcher_of(environment: Mapping[str, str] = os.environ) -> Launcher:
         return "torchrun"
     if mpi_processes(environment) > 1:
         return "mpirun"
-    # an interactive shell on a Slurm node has the job's variables, but was not started by srun for each task
-    interactive = environment.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    if _number(environment.get("SLURM_NTASKS")) > 1 and "SLURM_PROCID" in environment and not interactive:
+    # srun alone counts the tasks of a step: a batch script has the job's variables, but is one process
+    if _number(environment.get("SLURM_STEP_NUM_TASKS")) > 1 and "SLURM_PROCID" in environment:
         return "slurm"
     return "none"
 
@@ -99,7 +98,14 @@ def mpi_processes(environment: Mapping[str, str] = os.environ) -> int:
     return max(_number(environment.get(name)) for name in _MPI_SIZES)
 
 
-_RANKS = ("RANK", "HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
+_RANKS: Mapping[Launcher, tuple[str, ...]] = {
+    "none": ("LOCAL_RANK", "NODE_RANK"),
+    "torchrun": ("RANK",),
+    "horovodrun": ("HOROVOD_RANK",),
+    "mpirun": ("OMPI_COMM_WORLD_RANK", "PMI_RANK"),
+    "slurm": ("SLURM_PROCID",),
+}
+"""Where each launcher says the number of a process; those of the others may be left over from what it runs in."""
 
 
 def first_process(environment: Mapping[str, str] = os.environ) -> bool:
@@ -107,9 +113,7 @@ def first_process(environment: Mapping[str, str] = os.environ) -> bool:
 
     Lightning starts the further processes of a ddp run itself, with ``LOCAL_RANK`` set.
     """
-    launcher = launcher_of(environment)
-    names = _RANKS if launcher != "none" else ("LOCAL_RANK", "NODE_RANK")
-    return all(_number(environment.get(name)) == 0 for name in names)
+    return all(_number(environment.get(name)) == 0 for name in _RANKS[launcher_of(environment)])
 
 
 def trainer_strategy(layout: ProcessLayout, fit: FitConfig) -> Any:
@@ -150,7 +154,7 @@ def _started(launcher: Launcher, environment: Mapping[str, str]) -> tuple[int, i
         return local, max(1, _number(environment.get("WORLD_SIZE")) // local)
     nodes = _number(environment.get("SLURM_NNODES")) or _number(environment.get("SLURM_JOB_NUM_NODES")) or 1
     per_node = _number(environment.get("SLURM_NTASKS_PER_NODE"))
-    return per_node or max(1, _number(environment.get("SLURM_NTASKS")) // nodes), nodes
+    return per_node or max(1, _number(environment.get("SLURM_STEP_NUM_TASKS")) // nodes), nodes
 
 
 def _number(text: str | None) -> int:

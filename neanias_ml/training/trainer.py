@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback, EarlyStopping, Timer
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from neanias_ml.errors import UsageError
@@ -55,7 +56,7 @@ def build_trainer(
             check_val_every_n_epoch=fit.validate_every,
             deterministic=fit.deterministic,
             callbacks=_callbacks(folder, fit),
-            plugins=[SafeCheckpointIO()],
+            plugins=[SafeCheckpointIO(), *_environment(layout)],
             logger=[CSVLogger(folder.path, name=folder.log.name, version=""), *loggers],
             log_every_n_steps=1 if fit.fast_dev_run else 10,
             num_sanity_val_steps=0,
@@ -72,6 +73,11 @@ def build_trainer(
             f"fit.accelerator {fit.accelerator}, fit.devices {fit.devices}, fit.strategy {fit.strategy} and "
             f"fit.precision {fit.precision} cannot be used here ({reason}); choose others",
         ) from error
+
+
+def _environment(layout: ProcessLayout) -> list[Any]:
+    """Without a launcher, Lightning starts the processes itself, even where it finds the variables of a Slurm job."""
+    return [LightningEnvironment()] if layout.launcher == "none" and layout.strategy != "horovod" else []
 
 
 def _callbacks(folder: RunFolder, fit: FitConfig) -> list[Callback]:

@@ -263,10 +263,21 @@ def test_the_signal_to_end_leaves_a_checkpoint(tmp_path):
 
 
 class OtherStrategy:
-    """The second of two processes: what the first one says counts, and every meeting with it is noted."""
+    """The second of two processes: what the first one says counts, and every meeting with it is noted.
+
+    The first answer is what the first process wishes: nothing, "write" or "end".
+    """
+
+    root_device = torch.device("cpu")
 
     def __init__(self, answers):
         self.answers, self.met = iter(answers), []
+
+    def reduce(self, own, reduce_op):
+        assert reduce_op == "sum"
+        self.met.append("reduce")
+        wish = next(self.answers)
+        return own + torch.tensor([float(wish == "write"), float(wish == "end")])
 
     def broadcast(self, own):
         self.met.append("broadcast")
@@ -277,7 +288,7 @@ class OtherStrategy:
 
 
 class OtherTrainer:
-    fast_dev_run = sanity_checking = received_sigterm = should_stop = is_last_batch = False
+    fast_dev_run = sanity_checking = should_stop = is_last_batch = is_global_zero = False
     global_step, max_steps, max_epochs, current_epoch = 1, -1, -1, 0
 
     def __init__(self, answers, error=None):
@@ -296,18 +307,25 @@ def test_other_processes_do_as_the_first_one_says(minutes, tmp_path):
         KeepCheckpoints(tmp_path, minutes=minutes).on_train_batch_end(trainer, None, None, None, 0)
         return trainer
 
-    assert step([False]).saved == []
-    assert step([True, None]).saved == ["last"]
+    assert step(["nothing"]).saved == []
+    assert step(["write", None]).saved == ["last"]
     with pytest.raises(ResourceError, match=r"the first process could not write .*last.*: no room") as caught:
-        step([True, ("ResourceError", "no room")])
+        step(["write", ("ResourceError", "no room")])
     assert caught.value.code == "CheckpointNotWritten"
 
 
+def test_sigterm_of_any_process_ends_all_after_the_same_step(tmp_path):
+    trainer = OtherTrainer(["end", None])
+    with pytest.raises(SystemExit):
+        KeepCheckpoints(tmp_path, minutes=1e9).on_train_batch_end(trainer, None, None, None, 0)
+    assert trainer.saved == ["last"]
+
+
 def test_a_process_that_fails_meets_the_others_before_it_ends(tmp_path):
-    trainer = OtherTrainer([True, None], ResourceError("DiskFull", "no room"))
+    trainer = OtherTrainer(["write", None], ResourceError("DiskFull", "no room"))
     with pytest.raises(ResourceError, match=r"^no room$"):
         KeepCheckpoints(tmp_path, minutes=0).on_train_batch_end(trainer, None, None, None, 0)
-    assert trainer.strategy.met == ["broadcast", "Trainer.save_checkpoint", "broadcast"]
+    assert trainer.strategy.met == ["reduce", "Trainer.save_checkpoint", "broadcast"]
 
 
 TWO_PROCESSES = """

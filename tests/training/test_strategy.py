@@ -10,7 +10,8 @@ TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "1", "RANK": "5", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8",
 }  # fmt: skip
 SLURM = {
-    "SLURM_NTASKS": "8", "SLURM_PROCID": "3", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "4", "SLURM_JOB_NAME": "t",
+    "SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "3", "SLURM_NNODES": "2",
+    "SLURM_NTASKS_PER_NODE": "4",
 }  # fmt: skip
 HOROVODRUN = {"HOROVOD_RANK": "1", "HOROVOD_SIZE": "2"}
 OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}
@@ -33,13 +34,13 @@ def fit(**changes):
         (TORCHRUN, {"devices": 7}, ("torchrun", "ddp", 4, 2)),  # the launcher decides
         (SLURM, {}, ("slurm", "ddp", 4, 2)),
         (SLURM | {"SLURM_NTASKS_PER_NODE": "4(x2)"}, {}, ("slurm", "ddp", 4, 2)),
-        ({"SLURM_NTASKS": "6", "SLURM_PROCID": "0", "SLURM_NNODES": "2"}, {}, ("slurm", "ddp", 3, 2)),
+        ({"SLURM_STEP_NUM_TASKS": "6", "SLURM_PROCID": "0", "SLURM_NNODES": "2"}, {}, ("slurm", "ddp", 3, 2)),
         (HOROVODRUN, {}, ("horovodrun", "horovod", 1, 1)),
         (OPEN_MPI, {}, ("mpirun", "horovod", 1, 1)),
         (MPICH, {"strategy": "horovod"}, ("mpirun", "horovod", 1, 1)),
         (SLURM | HOROVODRUN, {}, ("horovodrun", "horovod", 1, 1)),  # a launcher within a job
         (SLURM | TORCHRUN, {}, ("torchrun", "ddp", 4, 2)),
-        ({"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "interactive", "SLURM_PROCID": "0"}, {}, ("none", "single", 1, 1)),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, {}, ("none", "single", 1, 1)),  # a batch script
         ({"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, {}, ("none", "single", 1, 1)),
         ({"OMPI_COMM_WORLD_SIZE": "1"}, {}, ("none", "single", 1, 1)),
     ],
@@ -72,6 +73,7 @@ def test_strategies_that_cannot_use_the_processes_are_refused(environment, chang
         (TORCHRUN, False),
         (TORCHRUN | {"RANK": "4", "LOCAL_RANK": "0"}, False),
         (TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0"}, True),
+        (TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0", "SLURM_PROCID": "1"}, True),  # it numbers nodes itself
         (SLURM, False),
         (SLURM | {"SLURM_PROCID": "0"}, True),
         (HOROVODRUN, False),

@@ -55,7 +55,7 @@ class GraphSettings:
     def __post_init__(self) -> None:
         if self.neighbours < 1 or not (self.max_separation > 0 and self.temperature > 0):
             raise ValueError("neighbours, max_separation and temperature must be positive")
-        if not 0 < self.threshold < 1 or self.absent_log_odds > 0:
+        if not 0 < self.threshold < 1 or not self.absent_log_odds <= 0:
             raise ValueError("threshold must lie in (0, 1) and absent_log_odds must not be positive")
 
     @classmethod

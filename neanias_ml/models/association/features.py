@@ -183,10 +183,8 @@ def _ranks(positions: FloatArray, pairs: IntArray, separation: FloatArray) -> Fl
     return np.clip(np.stack(counts), 0.0, MAX_RANK)
 
 
-def _nearest_to_midpoint(
-    positions: FloatArray, pairs: IntArray, separation: FloatArray
-) -> tuple[FloatArray, IntArray]:
-    """Distance (E,) of the third island nearest to the middle, in separations, and its row; I where there is none."""
+def _nearest_to_midpoint(positions: FloatArray, pairs: IntArray, separation: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Distance (E,) of the third island nearest to the middle, in separations; its row holds below `MIDPOINT_REACH`."""
     if len(pairs) == 0:
         return np.empty(0), np.empty(0, dtype=np.int64)
     middle = (positions[pairs[:, 0]] + positions[pairs[:, 1]]) / 2
