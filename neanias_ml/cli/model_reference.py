@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-REGISTRY_SCHEME = "models:/"
+from neanias_ml.registry.references import is_reference
 
 
 def model_folder_of(text: str, *, tracking_uri: str | None) -> Path:
@@ -15,7 +15,7 @@ def model_folder_of(text: str, *, tracking_uri: str | None) -> Path:
     ResourceError, InputError, ModelError
         As `neanias_ml.registry.model_folder`.
     """
-    if not text.startswith(REGISTRY_SCHEME):
+    if not is_reference(text):
         return Path(text)
     from neanias_ml.registry import model_folder
 

@@ -106,7 +106,7 @@ def train_network(
         )
         if checkpoint is not None:
             check_architecture(read_description(checkpoint), task.identity, where=checkpoint)
-        trainer.strategy.barrier()  # before the first process makes the folder new
+        trainer.strategy.barrier()  # where the processes know each other by now (Horovod)
         if trainer.is_global_zero:
             folder.prepare(overwrite=overwrite)
         watch.begins(layout=layout, trainer=trainer, manifest=manifest, parent=parent)

@@ -87,5 +87,7 @@ class FitConfig:
         for name in _NOT_NEGATIVE:
             if not getattr(self, name) >= 0:
                 raise UsageError("FitConfig", f"fit.{name} must not be negative, as {getattr(self, name)} is")
+        if self.seed >= 2**32 or self.max_minutes == float("inf"):
+            raise UsageError("FitConfig", "fit.seed must be below 2^32 and fit.max_minutes finite (null for no budget)")
         if not 0 <= self.average_decay < 1:
             raise UsageError("FitConfig", f"fit.average_decay must lie in [0, 1), not be {self.average_decay}")

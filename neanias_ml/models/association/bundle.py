@@ -53,8 +53,13 @@ class GraphSettings:
     """where the model comes from: version, data, metrics (plain JSON values)"""
 
     def __post_init__(self) -> None:
-        if self.neighbours < 1 or not (self.max_separation > 0 and self.temperature > 0):
-            raise ValueError("neighbours, max_separation and temperature must be positive")
+        if (self.neighbours, self.max_separation) != (NEIGHBOURS, MAX_SEPARATION):
+            raise ValueError(  # graphs of other pairs than it was trained on would be answered without any error
+                f"pairs are {self.neighbours} neighbours up to {self.max_separation:g} beams there, this version makes "
+                f"{NEIGHBOURS} up to {MAX_SEPARATION:g}"
+            )
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, not {self.temperature}")
         if not 0 < self.threshold < 1 or not self.absent_log_odds <= 0:
             raise ValueError("threshold must lie in (0, 1) and absent_log_odds must not be positive")
 
