@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from neanias_ml.datasets.channels import CHANNEL_NAMES, significance
 from neanias_ml.datasets.cutout_store import MorphologyCutout
 from neanias_ml.datasets.cutouts import Morphologies, labelled_morphologies, object_cutouts, simulated_morphologies
-from neanias_ml.datasets.graphs import IslandGraph, island_graph
+from neanias_ml.datasets.graphs import UNLABELLED, IslandGraph, island_graph
 from neanias_ml.datasets.labelled_truth import labelled_truth, require_classes
 from neanias_ml.datasets.labels.labelled import LabelledImage
 from neanias_ml.datasets.observed_truth import ObservedTruth, observed_truth
@@ -95,7 +96,9 @@ def extract_islands(radio_map: RadioMap, *, config: FinderConfig) -> Extraction:
     islands = Islands(found.islands.runs, table, radio_map.shape)
     nothing = Islands.none(radio_map.shape)
     components = component_table(radio_map, islands.table, FittedComponents.joined([]))
-    return Extraction(radio_map, noise_model, islands, components, nested=nothing, diffuse=nothing)
+    return Extraction(
+        radio_map, noise_model, islands, components, nested=nothing, diffuse=nothing, evidence=evidence
+    )
 
 
 def prepare_field(
@@ -160,6 +163,7 @@ def prepare_labelled(
         class_labels=class_labels,
         pixels_per_beam=pixels_per_beam,
         n_labelled=matched.n_labelled,
+        graph_instance=np.where(matched.is_elsewhere, UNLABELLED, matched.truth.island_instance),
     )
 
 
@@ -173,14 +177,16 @@ def _on_grid(
     class_labels: Mapping[str, int],
     pixels_per_beam: float,
     n_labelled: int,
+    graph_instance: IntArray | None = None,
 ) -> PreparedField:
     """Islands and truth of a map on the detector's grid, as a graph, and object by object."""
     grid = ResampledGrid.of(extraction.radio_map, pixels_per_beam=pixels_per_beam)
     table = extraction.islands.table
+    labels = np.array([class_labels[label] for label in truth.class_names.tolist()], dtype=np.int64)
     return PreparedField(
         channels=window_channels(extraction, grid, window=grid.extent),
         instances=window_labels(truth.labels, grid, window=grid.extent),
-        labels=np.array([class_labels[label] for label in truth.class_names.tolist()], dtype=np.int64),
+        labels=labels,
         class_names=truth.class_names,
         islands=window_labels(extraction.islands.labels, grid, window=grid.extent),
         island_boxes=grid.boxes_to_grid(np.stack([table.x0, table.y0, table.x1, table.y1], axis=1)),
@@ -188,12 +194,10 @@ def _on_grid(
         island_instance=truth.island_instance,
         name=name,
         n_labelled=n_labelled,
-        graph=island_graph(
-            extraction.islands,
-            significance=snr,
-            beam_fwhm=extraction.radio_map.beam_fwhm,
-            instance=truth.island_instance,
-            field=name,
+        graph=dataclasses.replace(
+            island_graph(extraction, significance=snr, field=name),
+            instance=truth.island_instance if graph_instance is None else graph_instance,
+            object_class=np.append(0, labels)[np.maximum(truth.island_instance, 0)],
         ),
         cutouts=tuple(object_cutouts(extraction, truth, known, name=name)),
     )

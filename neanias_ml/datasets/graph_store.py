@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 
 from neanias_ml.datasets.array_files import ArrayFile, ArrayFormat
 from neanias_ml.datasets.graph_bridges import Bridges
-from neanias_ml.datasets.graphs import MAX_SEPARATION, NEIGHBOURS, GraphIslands, IslandGraph
+from neanias_ml.datasets.graphs import EVIDENCE, MAX_SEPARATION, NEIGHBOURS, GraphIslands, IslandGraph
 
 GRAPH_SUFFIX = ".graphs.safetensors"
 FORMAT = ArrayFormat(
-    name="neanias_ml island graphs 1",
+    name="neanias_ml island graphs 2",
     note="graphs",
     suffix=GRAPH_SUFFIX,
-    arrays=("islands", "instance", "island_ends", "pairs", "bridges", "pair_ends"),
+    arrays=(
+        *("islands", "evidence", "crops", "instance", "object_class", "island_ends"),
+        *("pairs", "bridges", "pair_ends"),
+    ),
     texts=("fields",),
     title="file of island graphs",
     content="island graphs",
@@ -30,7 +33,12 @@ FORMAT = ArrayFormat(
 
 def graph_settings() -> dict[str, Any]:
     """How graphs are made, for the plan of a prepared folder (plain JSON values)."""
-    return {"format": FORMAT.name, "neighbours": NEIGHBOURS, "max_separation_beams": MAX_SEPARATION}
+    return {
+        "format": FORMAT.name,
+        "neighbours": NEIGHBOURS,
+        "max_separation_beams": MAX_SEPARATION,
+        "evidence": list(EVIDENCE),
+    }
 
 
 def write_graphs(path: Path, graphs: Sequence[IslandGraph]) -> None:
@@ -63,7 +71,7 @@ def graph_paths(directory: Path) -> list[Path]:
 
 
 class GraphStore(Sequence[IslandGraph]):
-    """All graphs of a folder in the order of the files, in memory: some ten kilobytes for each field.
+    """All graphs of a folder in the order of the files, in memory: some hundred kilobytes for each field.
 
     Parameters
     ----------
@@ -90,13 +98,16 @@ def _packed(graphs: Sequence[IslandGraph]) -> dict[str, NDArray[Any]]:
     """Tables of all graphs joined, with (G + 1,) ends."""
     islands = GraphIslands.joined([GraphIslands.empty(), *(graph.islands for graph in graphs)])
     bridges = Bridges.joined([Bridges.empty(), *(graph.bridges for graph in graphs)])
-    pairs = [np.empty((0, 2), dtype=np.int64), *(graph.pairs for graph in graphs)]
-    instance = [np.empty(0, dtype=np.int64), *(graph.instance for graph in graphs)]
+    none = IslandGraph.empty()
+    crops = [graph.crops for graph in graphs if len(graph)] or [none.crops]
     return {
         "islands": _matrix(islands),
-        "instance": np.concatenate(instance).astype(np.int32),
+        "evidence": np.concatenate([none.evidence, *(graph.evidence for graph in graphs)]),
+        "crops": np.concatenate(crops),
+        "instance": np.concatenate([none.instance, *(graph.instance for graph in graphs)]).astype(np.int32),
+        "object_class": np.concatenate([none.object_class, *(graph.object_class for graph in graphs)]).astype(np.int8),
         "island_ends": np.cumsum([0, *(len(graph) for graph in graphs)]),
-        "pairs": np.concatenate(pairs).astype(np.int32),
+        "pairs": np.concatenate([none.pairs, *(graph.pairs for graph in graphs)]).astype(np.int32),
         "bridges": _matrix(bridges),
         "pair_ends": np.cumsum([0, *(len(graph.pairs) for graph in graphs)]),
     }
@@ -115,6 +126,9 @@ def _graph(arrays: Mapping[str, NDArray[Any]], row: int, field: str) -> IslandGr
         islands=GraphIslands(*arrays["islands"][nodes].T.astype(np.float64)),
         pairs=arrays["pairs"][edges].astype(np.int64),
         bridges=Bridges(*arrays["bridges"][edges].T.astype(np.float64)),
+        evidence=arrays["evidence"][nodes],
+        crops=arrays["crops"][nodes],
         instance=arrays["instance"][nodes].astype(np.int64),
+        object_class=arrays["object_class"][nodes].astype(np.int64),
         field=field,
     )

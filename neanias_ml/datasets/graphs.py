@@ -8,7 +8,7 @@ serves every survey. What a network is fed with is made of these columns when it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from scipy.spatial import cKDTree
 
 from neanias_ml.columns import Columns
 from neanias_ml.datasets.graph_bridges import Bridges, measure_bridges
+from neanias_ml.datasets.graph_crop_values import no_crops
 from neanias_ml.datasets.tiles import IGNORED
 
 if TYPE_CHECKING:  # graphs are read on machines that cannot extract
-    from neanias_ml.extraction.tables import Islands, IslandTable
+    from neanias_ml.extraction.artefacts.features import ArtefactFeatures
+    from neanias_ml.extraction.tables import Extraction, IslandTable
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -29,6 +31,15 @@ NEIGHBOURS = 12
 """Two islands are a pair when one is among this many nearest of the other ..."""
 MAX_SEPARATION = 60.0
 """... and their centroids are at most this many beam widths apart."""
+UNLABELLED = -2
+"""Instance of an island of which is known only that it belongs to none of the labelled objects."""
+EVIDENCE = (
+    "culprit_distance", "culprit_ratio", "radial_elongation", "ray_excess", "ring_excess", "mirror_ratio",
+    "echo_evidence", "noise_excess", "ring_snr", "around_rms", "deepest_negative", "hole_depth", "near_hole",
+    "opposite_holes", "plateau", "negative_share", "skewness", "negatives_around", "islands_around", "far_snr",
+    "size_ratio", "area_ratio",
+)  # fmt: skip
+"""Columns of `neanias_ml.extraction.artefacts.features.ArtefactFeatures` that graphs keep of each island."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,6 @@ class GraphIslands(Columns):
     """of the major axis from +x towards +y, radians"""
     n_beams: FloatArray
     """area in beam areas"""
-    p_spurious: FloatArray
-    """probability of an imaging artefact; NaN where that was not looked at"""
 
     @property
     def positions(self) -> FloatArray:
@@ -73,8 +82,16 @@ class IslandGraph:
         (E, 2) rows of islands, the smaller first, in ascending order.
     bridges
         (E,) what the map shows between the islands of each pair.
+    evidence
+        (I, len(`EVIDENCE`)) what speaks for and against artefacts; NaN where it is not known.
+    crops
+        (I, 3, S, S) the map around each island, see `neanias_ml.datasets.graph_crops.island_crops`; (I, 0, S, S)
+        without a map.
     instance
-        (I,) object of each island, 1, 2, ...; 0 for an island of no object, `IGNORED` where unknown.
+        (I,) object of each island, 1, 2, ...; 0 for an island of no object, `IGNORED` where unknown, `UNLABELLED` where
+        only known to be of no labelled object.
+    object_class
+        (I,) class label of that object, index in ``CLASS_NAMES`` + 1; 0 where there is none or it is unknown.
     field
         Name of the sky field.
     """
@@ -82,23 +99,30 @@ class IslandGraph:
     islands: GraphIslands
     pairs: IntArray
     bridges: Bridges
+    evidence: NDArray[np.float32]
+    crops: NDArray[np.int8]
     instance: IntArray
+    object_class: IntArray
     field: str = ""
 
     def __post_init__(self) -> None:
-        if self.pairs.shape != (len(self.bridges), 2) or self.instance.shape != (len(self.islands),):
-            raise ValueError(
-                f"{len(self.islands)} islands and {len(self.bridges)} bridges do not fit arrays of "
-                f"{self.instance.shape} instances and {self.pairs.shape} pairs"
-            )
+        if self.pairs.shape != (len(self.bridges), 2):
+            raise ValueError(f"{len(self.bridges)} bridges do not fit pairs of shape {self.pairs.shape}")
+        if self.evidence.shape != (len(self.islands), len(EVIDENCE)):
+            raise ValueError(f"{len(self.islands)} islands do not fit evidence of shape {self.evidence.shape}")
+        for name in ("crops", "instance", "object_class"):
+            if len(getattr(self, name)) != len(self.islands):
+                raise ValueError(f"{len(self.islands)} islands do not fit {len(getattr(self, name))} rows of {name}")
 
     def __len__(self) -> int:
         return len(self.islands)
 
     @property
     def known_pairs(self) -> NDArray[np.bool_]:
-        """(E,) whether it is known of both islands what they belong to."""
-        known: NDArray[np.bool_] = (self.instance[self.pairs] != IGNORED).all(axis=1)
+        """(E,) whether it is known if both islands are of one object."""
+        instance = self.instance[self.pairs]
+        apart = (instance == UNLABELLED).any(axis=1) & (instance > 0).any(axis=1)
+        known: NDArray[np.bool_] = (instance >= 0).all(axis=1) | apart
         return known
 
     @property
@@ -122,7 +146,10 @@ class IslandGraph:
             islands=self.islands.select(keep),
             pairs=number[self.pairs[rows]].reshape(-1, 2),
             bridges=self.bridges.select(rows),
+            evidence=self.evidence[keep],
+            crops=self.crops[keep],
             instance=self.instance[keep],
+            object_class=self.object_class[keep],
         )
 
     def select_pairs(self, keep: NDArray[np.bool_]) -> IslandGraph:
@@ -130,46 +157,60 @@ class IslandGraph:
         return replace(self, pairs=self.pairs[keep], bridges=self.bridges.select(keep))
 
     @classmethod
+    def without_map(cls, islands: GraphIslands, *, field: str = "") -> IslandGraph:
+        """The graph of islands or components of which nothing but a catalogue is known."""
+        pairs = candidate_pairs(islands.positions)
+        count = len(islands)
+        return cls(
+            islands=islands,
+            pairs=pairs,
+            bridges=Bridges.unknown(len(pairs)),
+            evidence=np.full((count, len(EVIDENCE)), np.nan, dtype=np.float32),
+            crops=no_crops(count),
+            instance=np.full(count, IGNORED, dtype=np.int64),
+            object_class=np.zeros(count, dtype=np.int64),
+            field=field,
+        )
+
+    @classmethod
     def empty(cls, field: str = "") -> IslandGraph:
         """No islands."""
-        none: Any = np.empty((0, 2), dtype=np.int64)
-        return cls(GraphIslands.empty(), none, Bridges.empty(), np.empty(0, dtype=np.int64), field)
+        return cls.without_map(GraphIslands.empty(), field=field)
 
 
-def island_graph(
-    islands: Islands,
-    *,
-    significance: FloatMap,
-    beam_fwhm: float,
-    instance: IntArray | None = None,
-    field: str = "",
-) -> IslandGraph:
-    """The graph of a map's islands.
+def island_graph(extraction: Extraction, *, significance: FloatMap, field: str = "") -> IslandGraph:
+    """The graph of a map's islands, of whose objects nothing is known.
 
     Parameters
     ----------
-    islands
-        Islands of the map, with the evidence on artefacts in their table where that was looked at.
+    extraction
+        The map and its islands, with the evidence on artefacts where that was looked at.
     significance
         (ny, nx) signal to noise, NaN where blank.
-    beam_fwhm
-        Geometric mean of the beam's axes, pixels.
-    instance
-        (I,) object of each island; unknown when omitted.
     field
         Name of the field.
     """
-    nodes = graph_islands(islands.table, beam_fwhm=beam_fwhm)
-    pairs = candidate_pairs(nodes.positions)
+    from neanias_ml.datasets.graph_crops import island_crops
+
+    table, labels = extraction.islands.table, extraction.islands.labels
+    beam_fwhm = extraction.radio_map.beam_fwhm
+    graph = IslandGraph.without_map(graph_islands(table, beam_fwhm=beam_fwhm), field=field)
     bridges = measure_bridges(
-        np.stack([islands.table.x, islands.table.y], axis=1),
-        pairs,
+        np.stack([table.x, table.y], axis=1),
+        graph.pairs,
         significance=significance,
-        labels=islands.labels,
+        labels=labels,
         beam_fwhm=beam_fwhm,
     )
-    unknown = np.full(len(nodes), IGNORED, dtype=np.int64)
-    return IslandGraph(nodes, pairs, bridges, unknown if instance is None else instance, field)
+    boxes = np.stack([table.x0, table.y0, table.x1, table.y1], axis=1).astype(np.int64)
+    crops = island_crops(boxes, significance=significance, labels=labels, beam_fwhm=beam_fwhm)
+    evidence = graph.evidence if extraction.evidence is None else evidence_matrix(extraction.evidence)
+    return replace(graph, bridges=bridges, crops=crops, evidence=evidence)
+
+
+def evidence_matrix(features: ArtefactFeatures) -> NDArray[np.float32]:
+    """(I, len(`EVIDENCE`)) columns of a table of evidence."""
+    return np.stack([getattr(features, name) for name in EVIDENCE], axis=1).astype(np.float32)
 
 
 def graph_islands(table: IslandTable, *, beam_fwhm: float) -> GraphIslands:
@@ -185,7 +226,6 @@ def graph_islands(table: IslandTable, *, beam_fwhm: float) -> GraphIslands:
         minor=table.minor / beam_fwhm,
         angle=np.radians(table.pixel_angle),
         n_beams=table.n_beams,
-        p_spurious=table.p_spurious,
     )
 
 

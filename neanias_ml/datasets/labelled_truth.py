@@ -47,11 +47,14 @@ class MatchedLabels:
         Objects of the image that are not to be ignored.
     n_ignored_islands
         Islands that are not to be learnt from.
+    is_elsewhere
+        (I,) whether an island is none of the instances, but also has next to nothing of the labelled objects in it.
     """
 
     truth: ObservedTruth
     n_labelled: int
     n_ignored_islands: int
+    is_elsewhere: NDArray[np.bool_]
 
     @property
     def n_recovered(self) -> int:
@@ -95,7 +98,8 @@ def labelled_truth(
         object_ids=kept.astype(np.int64),
         island_instance=instance,
     )
-    return MatchedLabels(truth, int((~ignored).sum()), int((instance == IGNORED).sum()))
+    elsewhere = (instance == IGNORED) & (share[:, ~ignored].sum(axis=1) < TOUCHED_SHARE)
+    return MatchedLabels(truth, int((~ignored).sum()), int((instance == IGNORED).sum()), elsewhere)
 
 
 def object_map(image: LabelledImage) -> IntMap:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neanias_ml.datasets.tiles import IGNORED
+from neanias_ml.datasets.visible_sizes import visible_sizes
 from neanias_ml.extraction import Islands
 from neanias_ml.simulation import SimulatedSky
 from neanias_ml.simulation.labels import MASK_SNR
@@ -169,7 +170,7 @@ def _number_instances(
     labels = number[masks]
     on_island = np.append(0, instance)[islands.labels]
     labels = np.where((labels == 0) & (on_island != 0), on_island, labels).astype(np.int32)
-    names = _classes(sky, kept, n_islands[kept - 1], labels)
+    names = _classes(sky, kept, n_islands[kept - 1], labels, noise=noise)
     return ObservedTruth(
         labels=labels,
         class_names=np.concatenate([names, np.full(len(fakes), "spurious", dtype="<U20")]),
@@ -178,12 +179,24 @@ def _number_instances(
     )
 
 
-def _classes(sky: SimulatedSky, kept: IntArray, n_islands: IntArray, labels: IntMap) -> NDArray[np.str_]:
-    """Class of each real instance: CAESAR's rules on the islands that were found and the masks that are seen."""
+def _classes(
+    sky: SimulatedSky, kept: IntArray, n_islands: IntArray, labels: IntMap, *, noise: FloatMap
+) -> NDArray[np.str_]:
+    """Class of each real instance: CAESAR's rules on the islands that were found and the masks that are seen.
+
+    Extended is what is and looks extended: of a galaxy whose tails lie below the noise, only the core can be seen.
+    """
     index = np.arange(1, len(kept) + 1)
     false = np.asarray(ndimage.sum_labels(np.abs(sky.artefact), labels, index))
     real = np.asarray(ndimage.sum_labels(sky.model, labels, index))
-    size = sky.truth.objects.size_beams[kept - 1]
+    seen = visible_sizes(
+        np.where(labels <= len(kept), labels, 0),
+        sky.model,
+        count=len(kept),
+        beam_covariance=sky.radio_map.beam_covariance,
+        cut=MASK_SNR * noise,
+    )
+    size = np.minimum(seen, sky.truth.objects.size_beams[kept - 1])
     names = np.where(size > COMPACT_LIMIT, "extended", "compact").astype("<U20")
     names[false > MAX_POLLUTION * real] = "flagged"
     names[n_islands >= 2] = "extended-multisland"

@@ -64,6 +64,9 @@ class PreparationConfig:
     """fields in one file; the unit of work and of resuming"""
     artefact_fraction: float = 0.6
     """share of training fields with extra bright sources and calibration errors, for spurious and flagged examples"""
+    crowded_fraction: float = 0.4
+    """share of all simulated fields that are drawn rich in radio galaxies and neighbours, for objects of several
+    islands: fields as the source counts have them hold one or two"""
     seed_jitter: tuple[float, float] = (4.5, 6.0)
     """range of the seed threshold in training fields; the others use the finder's own"""
     tile_size: int = TILE_SIZE
@@ -83,8 +86,11 @@ class PreparationConfig:
             )
         if self.tile_size < 1 or not (math.isfinite(self.pixels_per_beam) and self.pixels_per_beam > 0):
             raise UsageError("PreparationConfig", "tile_size must be at least 1 and pixels_per_beam positive")
-        if not 0 <= self.artefact_fraction <= 1 or self.seed < 0:
-            raise UsageError("PreparationConfig", "artefact_fraction must lie in [0, 1] and seed must not be negative")
+        if not (0 <= self.artefact_fraction <= 1 and 0 <= self.crowded_fraction <= 1) or self.seed < 0:
+            raise UsageError(
+                "PreparationConfig",
+                "artefact_fraction and crowded_fraction must lie in [0, 1] and seed must not be negative",
+            )
         if any(counts) and (not self.field_sizes or min(self.field_sizes) < 1):
             raise UsageError("PreparationConfig", "field_sizes must hold at least one positive size")
         names = [source.name for source in self.real]

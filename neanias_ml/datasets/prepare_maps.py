@@ -31,6 +31,11 @@ from neanias_ml.datasets.tiles import IGNORED, PreparedTile
 from neanias_ml.extraction import FinderConfig
 from neanias_ml.maps import Window
 from neanias_ml.simulation import SkyConfig, random_config, simulate_sky
+from neanias_ml.simulation.random_config import crowded_population
+from neanias_ml.simulation.sources.draws import log_uniform
+
+CROWDED_SUFFIX = "-crowded"
+"""Ends the names of simulated fields that were drawn rich in radio galaxies."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +144,14 @@ def _simulated_field(
 ) -> tuple[PreparedField, list[Window]]:
     rng = np.random.default_rng([config.seed, SPLITS.index(task.split), task.number])
     sky_config = training_config(rng, size=int(rng.choice(config.field_sizes)), artefacts=config.artefact_fraction)
+    is_crowded = bool(rng.uniform() < config.crowded_fraction)
+    if is_crowded:
+        population = crowded_population(rng, sky_config.population)
+        sky_config = dataclasses.replace(sky_config, population=population)
     sky = simulate_sky(sky_config, seed=int(rng.integers(2**62)))
     field = prepare_field(
         sky,
-        name=f"{task.split}-{task.number:05d}",
+        name=f"{task.split}-{task.number:05d}{CROWDED_SUFFIX if is_crowded else ''}",
         finder=_finder(task, config, rng),
         class_labels=class_labels,
         pixels_per_beam=config.pixels_per_beam,
@@ -200,10 +209,21 @@ def _teaches(tile: PreparedTile, *, simulated: bool) -> bool:
 
 
 def training_config(rng: np.random.Generator, *, size: int, artefacts: float) -> SkyConfig:
-    """A random field; a share ``artefacts`` of them has extra bright sources and worse calibration."""
+    """A random field; a share ``artefacts`` of them has extra bright sources and worse imaging.
+
+    What is worse is the deconvolution, which leaves copies of the dirty beam, or the calibration, which leaves crests
+    with troughs beside them, or both: real maps show both kinds.
+    """
     config = random_config(rng, size=size)
     if rng.uniform() >= artefacts:
         return config
+    kind = rng.choice(["residuals", "calibration", "both"], p=[0.35, 0.45, 0.2])
+    faulty = _badly_cleaned(rng, config) if kind != "calibration" else config
+    return _badly_calibrated(rng, faulty, is_clean=kind == "calibration") if kind != "residuals" else faulty
+
+
+def _badly_cleaned(rng: np.random.Generator, config: SkyConfig) -> SkyConfig:
+    """The field with more bright sources, and more left of their sidelobes."""
     factor = rng.uniform(1.0, 3.0)
     population, imaging = config.population, config.imaging
     return dataclasses.replace(
@@ -214,5 +234,30 @@ def training_config(rng: np.random.Generator, *, size: int, artefacts: float) ->
             clean_depth=min(0.5, max(imaging.clean_depth, 0.01) * factor),
             gain_amplitude_error=min(0.3, max(imaging.gain_amplitude_error, 0.01) * factor),
             gain_phase_error=min(40.0, max(imaging.gain_phase_error, 1.0) * factor),
+        ),
+    )
+
+
+def _badly_calibrated(rng: np.random.Generator, config: SkyConfig, *, is_clean: bool) -> SkyConfig:
+    """The field with very bright sources whose antenna gains are off, as in snapshots that nobody self-calibrated.
+
+    Parameters
+    ----------
+    is_clean
+        Whether deconvolution leaves next to nothing, so that calibration shows alone.
+    """
+    population, imaging = config.population, config.imaging
+    return dataclasses.replace(
+        config,
+        population=dataclasses.replace(
+            population,
+            bright_sources=population.bright_sources + rng.uniform(1.0, 5.0),
+            maximum_snr=max(population.maximum_snr, log_uniform(rng, 500.0, 5000.0)),
+        ),
+        imaging=dataclasses.replace(
+            imaging,
+            clean_depth=min(imaging.clean_depth, 0.002) if is_clean else imaging.clean_depth,
+            gain_amplitude_error=max(imaging.gain_amplitude_error, log_uniform(rng, 0.02, 0.25)),
+            gain_phase_error=max(imaging.gain_phase_error, log_uniform(rng, 1.5, 20.0)),
         ),
     )

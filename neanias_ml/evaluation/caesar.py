@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from neanias_ml.evaluation.instances import FieldPair
 
@@ -42,6 +43,53 @@ class CaesarScores:
     overall_reliability: float
 
 
+@dataclass(frozen=True)
+class CaesarCounts:
+    """What the scores are made of, field by field, so that fields can be summed or drawn again.
+
+    Attributes
+    ----------
+    table
+        (F, n, n) found true objects by their class (row) and that of their best match (column).
+    true, detections, pure
+        (F, n) true objects, detections, and detections whose best true object is of their class.
+    """
+
+    table: FloatArray
+    true: FloatArray
+    detections: FloatArray
+    pure: FloatArray
+
+
+def caesar_counts(
+    pairs: Sequence[FieldPair],
+    *,
+    n_classes: int,
+    iou_threshold: float = IOU_THRESHOLD,
+    score_threshold: float = SCORE_THRESHOLD,
+) -> CaesarCounts:
+    """Count by the definitions of caesar-mrcnn, one row per field."""
+    table = np.zeros((len(pairs), n_classes, n_classes))
+    true, detections, pure = (np.zeros((len(pairs), n_classes)) for _ in range(3))
+    for field, pair in enumerate(pairs):
+        kept = pair.predicted.scores >= score_threshold
+        counted = kept[pair.iou.col] & (pair.iou.data >= iou_threshold)
+        iou = sparse.csr_array(
+            (pair.iou.data[counted], (pair.iou.row[counted], pair.iou.col[counted])), shape=pair.iou.shape
+        )
+        np.add.at(true[field], pair.true.labels - 1, 1)
+        np.add.at(detections[field], pair.predicted.labels[kept] - 1, 1)
+        if iou.nnz == 0:
+            continue
+        found, matched = np.unique(pair.iou.row[counted]), np.unique(pair.iou.col[counted])
+        best = np.asarray(iou.argmax(axis=1)).reshape(-1)[found]
+        np.add.at(table[field], (pair.true.labels[found] - 1, pair.predicted.labels[best] - 1), 1)
+        nearest = np.asarray(iou.argmax(axis=0)).reshape(-1)[matched]
+        same = pair.true.labels[nearest] == pair.predicted.labels[matched]
+        np.add.at(pure[field], pair.predicted.labels[matched[same]] - 1, 1)
+    return CaesarCounts(table, true, detections, pure)
+
+
 def caesar_scores(
     pairs: Sequence[FieldPair],
     *,
@@ -50,22 +98,12 @@ def caesar_scores(
     score_threshold: float = SCORE_THRESHOLD,
 ) -> CaesarScores:
     """Score fields by the definitions of caesar-mrcnn; NaN where a class has no member."""
-    table = np.zeros((n_classes, n_classes))
-    true, detections, pure = np.zeros(n_classes), np.zeros(n_classes), np.zeros(n_classes)
-    for pair in pairs:
-        kept = pair.predicted.scores >= score_threshold
-        iou = pair.iou.toarray() * kept
-        iou[iou < iou_threshold] = 0.0
-        np.add.at(true, pair.true.labels - 1, 1)
-        np.add.at(detections, pair.predicted.labels[kept] - 1, 1)
-        if iou.size == 0:
-            continue
-        found = np.flatnonzero(iou.max(axis=1) > 0)
-        best = iou[found].argmax(axis=1)
-        np.add.at(table, (pair.true.labels[found] - 1, pair.predicted.labels[best] - 1), 1)
-        matched = np.flatnonzero(iou.max(axis=0) > 0)
-        same = pair.true.labels[iou[:, matched].argmax(axis=0)] == pair.predicted.labels[matched]
-        np.add.at(pure, pair.predicted.labels[matched[same]] - 1, 1)
+    counts = caesar_counts(
+        pairs, n_classes=n_classes, iou_threshold=iou_threshold, score_threshold=score_threshold
+    )
+    table, true, detections, pure = (
+        part.sum(axis=0) for part in (counts.table, counts.true, counts.detections, counts.pure)
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         return CaesarScores(
             completeness=table.sum(axis=1) / true,

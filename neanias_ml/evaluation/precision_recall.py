@@ -71,6 +71,29 @@ def _average(precision: FloatArray, recall: FloatArray) -> float:
     return float(np.where(reached, envelope[np.minimum(place, len(recall) - 1)], 0.0).mean())
 
 
+def weighted_average_precision(
+    scores: ArrayLike, correct: ArrayLike, *, n_true: float, weights: ArrayLike
+) -> float:
+    """Average precision of predictions (N,) that count ``weights`` (N,) times each, in any order.
+
+    With weights of 1 it is that of `precision_recall_curve`; a bootstrap over areas of the sky gives each area's
+    predictions the number of times that it was drawn.
+
+    Parameters
+    ----------
+    n_true
+        Weighted number of true instances; the result is NaN for 0.
+    """
+    if n_true <= 0:
+        return float("nan")
+    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+    counted = np.asarray(weights, dtype=np.float64)[order]
+    kept = counted > 0
+    hits = np.asarray(correct, dtype=bool)[order][kept]
+    found = np.cumsum(np.where(hits, counted[kept], 0.0))
+    return _average(found / np.cumsum(counted[kept]), found / n_true)
+
+
 def precision_recall_by_class(
     pairs: Sequence[FieldPair], *, n_classes: int, iou_threshold: float = 0.5
 ) -> list[PrecisionRecallCurve]:

@@ -1,5 +1,6 @@
 """Graphs of islands: pairs against brute force, bridges against drawn maps, files, and what preparation leaves."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from scipy.spatial.distance import cdist
 from neanias_ml.datasets.fields import extract_islands, prepare_field
 from neanias_ml.datasets.graph_bridges import Bridges, measure_bridges
 from neanias_ml.datasets.graph_store import GRAPH_SUFFIX, GraphStore, graph_paths, read_graphs, write_graphs
-from neanias_ml.datasets.graphs import NEIGHBOURS, IslandGraph, candidate_pairs, island_graph
+from neanias_ml.datasets.graphs import EVIDENCE, NEIGHBOURS, UNLABELLED, IslandGraph, candidate_pairs, island_graph
 from neanias_ml.datasets.manifest import missing_files, read_manifest, split_summaries
 from neanias_ml.datasets.prepare import PreparationConfig, is_prepared, prepare_data
 from neanias_ml.datasets.shards import read_tiles
@@ -113,12 +114,24 @@ def test_islands_of_no_object_are_not_joined_and_unknown_ones_not_known():
     graph = toy_field(1)
     instance = np.where(np.arange(len(graph)) < 3, 0, graph.instance)
     instance[3] = IGNORED
-    changed = IslandGraph(graph.islands, graph.pairs, graph.bridges, instance, "f")
+    changed = dataclasses.replace(graph, instance=instance)
     among_none = (changed.pairs < 3).all(axis=1)
     assert among_none.any() and not changed.joined_pairs[among_none].any() and changed.known_pairs[among_none].all()
     np.testing.assert_array_equal(changed.known_pairs, (changed.pairs != 3).all(axis=1))
     with pytest.raises(ValueError, match="do not fit"):
-        IslandGraph(graph.islands, graph.pairs, Bridges.unknown(1), instance)
+        dataclasses.replace(graph, bridges=Bridges.unknown(1))
+    for wrong in ({"instance": instance[1:]}, {"crops": graph.crops[1:]}, {"evidence": graph.evidence[:, 1:]}):
+        with pytest.raises(ValueError, match="do not fit"):
+            dataclasses.replace(graph, **wrong)
+
+
+def test_of_islands_of_no_labelled_object_it_is_known_only_that_they_are_not_of_one():
+    graph = toy_field(1)
+    instance = np.where(np.arange(len(graph)) < 4, UNLABELLED, graph.instance)
+    changed = dataclasses.replace(graph, instance=instance)
+    n_unlabelled = (changed.pairs < 4).sum(axis=1)
+    np.testing.assert_array_equal(changed.known_pairs, n_unlabelled < 2)
+    assert not changed.joined_pairs[n_unlabelled > 0].any() and (n_unlabelled == 1).any()
 
 
 def assert_same(one, other):
@@ -126,7 +139,8 @@ def assert_same(one, other):
         for name, values in vars(getattr(one, table)).items():
             np.testing.assert_array_equal(values.astype(np.float32), getattr(getattr(other, table), name))
     np.testing.assert_array_equal(one.pairs, other.pairs)
-    np.testing.assert_array_equal(one.instance, other.instance)
+    for name in ("instance", "object_class", "crops", "evidence"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert one.field == other.field
 
 
@@ -172,7 +186,9 @@ def test_a_simulated_field_knows_which_islands_are_of_one_object(sky):
     graph = field.graph
     np.testing.assert_array_equal(graph.instance, field.island_instance)
     assert graph.field == "f" and len(graph.pairs) >= len(graph) - 1
-    assert np.isfinite(graph.islands.p_spurious).all()
+    owned = graph.instance > 0
+    np.testing.assert_array_equal(graph.object_class[owned], field.labels[graph.instance[owned] - 1])
+    assert np.isfinite(graph.evidence[:, EVIDENCE.index("far_snr")]).all()
     beams = field.island_boxes / 6.0
     assert (graph.islands.x >= beams[:, 0] - 0.5).all() and (graph.islands.x <= beams[:, 2] + 0.5).all()
     assert (graph.islands.peak_snr >= 5.0).all()
@@ -182,7 +198,8 @@ def test_a_simulated_field_knows_which_islands_are_of_one_object(sky):
 def test_a_graph_of_a_map_without_truth_is_unknown(sky):
     extraction = extract_islands(sky.radio_map, config=FinderConfig())
     snr = np.zeros(sky.radio_map.shape, np.float32)
-    graph = island_graph(extraction.islands, significance=snr, beam_fwhm=sky.radio_map.beam_fwhm)
+    graph = island_graph(extraction, significance=snr)
+    assert (graph.object_class == 0).all() and (graph.crops[:, [0, 2]] == 0).all()
     assert (graph.instance == IGNORED).all() and not graph.known_pairs.any()
     assert (graph.bridges.line_mean == 0).all()
     assert np.bincount(graph.pairs.ravel()).min() >= min(NEIGHBOURS, len(graph) - 1)
@@ -198,9 +215,9 @@ def test_preparation_leaves_graphs_beside_the_tiles(tmp_path):
     listed = manifest["splits"]["train"]["graphs"]
     assert list(listed) == [f"simulated-0000{GRAPH_SUFFIX}", f"simulated-0001{GRAPH_SUFFIX}"]
     store = GraphStore(tmp_path / "train")
-    assert [graph.field for graph in store] == ["train-00000", "train-00001"]
+    assert [graph.field[:11] for graph in store] == ["train-00000", "train-00001"]
     assert sum(graph.n_grouped for graph in store) == manifest["splits"]["train"]["grouped"]
-    assert {tile.field for tile in read_tiles(tmp_path / "train")} == {"train-00000", "train-00001"}
+    assert {tile.field[:11] for tile in read_tiles(tmp_path / "train")} == {"train-00000", "train-00001"}
     assert split_summaries(manifest)["train"]["graphs"] == 2
     (tmp_path / "train" / f"simulated-0001{GRAPH_SUFFIX}").unlink()
     assert missing_files(tmp_path) == [f"train/simulated-0001{GRAPH_SUFFIX}"]

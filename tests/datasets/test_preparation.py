@@ -180,7 +180,7 @@ def test_a_field_is_the_same_every_time_and_splits_differ():
         np.testing.assert_array_equal(one.instances, other.instances)
     other_split = tiles_of("test")
     assert not np.array_equal(once[0].channels, other_split[0].channels)
-    assert {tile.field for tile in other_split} == {"test-00001"}
+    assert {tile.field[:10] for tile in other_split} == {"test-00001"}
 
 
 def test_preparation_resumes_and_does_not_depend_on_workers(tmp_path):

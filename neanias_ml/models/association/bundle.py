@@ -45,6 +45,12 @@ class GraphSettings:
     """log-odds are divided by this"""
     threshold: float = 0.5
     """probability in (0, 1) above which a pair alone would be joined"""
+    spurious_temperature: float = 1.0
+    """log-odds of artefacts are divided by this ..."""
+    spurious_shift: float = 0.0
+    """... and this is added"""
+    class_temperature: float = 1.0
+    """logits of classes are divided by this"""
     absent_log_odds: float = ABSENT_LOG_ODDS
     """log-odds of islands that are no pair, not positive"""
     extractor: Mapping[str, Any] = field(default_factory=dict)
@@ -58,8 +64,9 @@ class GraphSettings:
                 f"pairs are {self.neighbours} neighbours up to {self.max_separation:g} beams there, this version makes "
                 f"{NEIGHBOURS} up to {MAX_SEPARATION:g}"
             )
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, not {self.temperature}")
+        temperatures = (self.temperature, self.spurious_temperature, self.class_temperature)
+        if not min(temperatures) > 0:
+            raise ValueError(f"temperatures must be positive, not {temperatures}")
         if not 0 < self.threshold < 1 or not self.absent_log_odds <= 0:
             raise ValueError("threshold must lie in (0, 1) and absent_log_odds must not be positive")
 

@@ -86,15 +86,6 @@ def calibrated_log_odds(logits: FloatArray, *, temperature: float, threshold: fl
     return np.asarray(logits, dtype=np.float64) / temperature - float(np.log(threshold / (1 - threshold)))
 
 
-def linked_groups(n_islands: int, pairs: IntArray) -> IntArray:
-    """Connected components of pairs that are joined, numbered as `correlation_clusters` numbers them."""
-    leader = list(range(n_islands))
-    for one, other in pairs.tolist():
-        low, high = sorted((_first(leader, one), _first(leader, other)))
-        leader[high] = low
-    return _numbered(leader)
-
-
 def _gain(gains: list[dict[int, float]], sizes: list[int], one: int, other: int, absent: float) -> float:
     return gains[one][other] + absent * sizes[one] * sizes[other]
 

@@ -1,7 +1,8 @@
 """What the network is told of islands and pairs: numbers without unit, the same for any turn or mirror of the map.
 
-Two sets of features: ``map`` uses all that was measured on the map; ``catalogue`` only what any catalogue of islands or
-components has (positions, fluxes, axes), so that such a network can group the output of other finders.
+Two sets of features: ``map`` uses all that was measured on the map, the evidence on artefacts among it; ``catalogue``
+only what any catalogue of islands or components has (positions, fluxes, axes), so that such a network can group the
+output of other finders.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from neanias_ml.datasets.graphs import MAX_SEPARATION, GraphIslands, IslandGraph
+from neanias_ml.datasets.graphs import EVIDENCE, MAX_SEPARATION, GraphIslands, IslandGraph
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -25,8 +26,8 @@ CORE_REACH = 0.35
 """An island within this part of the separation of the middle may be the core; its flux is told."""
 NO_CORE_FLUX = -3.0
 """Logarithm of the flux over the pair's brighter island that stands for no core."""
-SPURIOUS_CLIP = 4.0
-"""Log-odds of being an artefact are limited to this."""
+EVIDENCE_CLIP = 6.0
+"""Evidence enters as its arcsinh, limited to this."""
 CROWD = 5
 """Neighbours that say how crowded the surroundings are."""
 
@@ -34,7 +35,8 @@ CATALOGUE_NODES = (
     "log_peak", "log_total", "log_concentration", "log_major", "log_minor", "log_elongation", "log_nearest",
     "log_crowd",
 )  # fmt: skip
-MAP_NODES = (*CATALOGUE_NODES, "log_area", "spurious_log_odds", "peak_offset")
+EVIDENCE_NODES = (*EVIDENCE, "has_culprit", "has_mirror")
+MAP_NODES = (*CATALOGUE_NODES, "log_area", "peak_offset", *EVIDENCE_NODES)
 CATALOGUE_EDGES = (
     "log_separation", "log_relative_separation", "flux_difference", "flux_min", "flux_max", "size_min", "size_max",
     "alignment_min", "alignment_max", "mutual_alignment", "elongation_min", "elongation_max", "rank_min", "rank_max",
@@ -75,7 +77,7 @@ def graph_features(graph: IslandGraph, *, features: Features = "map") -> GraphFe
     """
     nodes, edges = node_columns(graph.islands), edge_columns(graph)
     if features == "map":
-        nodes |= _map_node_columns(graph.islands)
+        nodes |= _map_node_columns(graph.islands) | _evidence_columns(graph.evidence)
         edges |= _map_edge_columns(graph)
     return GraphFeatures(
         _matrix(nodes, node_features(features), len(graph)), _matrix(edges, edge_features(features), len(graph.pairs))
@@ -132,13 +134,22 @@ def edge_columns(graph: IslandGraph) -> dict[str, FloatArray]:
 
 
 def _map_node_columns(islands: GraphIslands) -> dict[str, FloatArray]:
-    chance = np.clip(np.where(np.isfinite(islands.p_spurious), islands.p_spurious, 0.5), 1e-6, 1 - 1e-6)
     offset = np.hypot(islands.peak_x - islands.x, islands.peak_y - islands.y)
     return {
         "log_area": _log(islands.n_beams),
-        "spurious_log_odds": np.clip(np.log(chance / (1 - chance)), -SPURIOUS_CLIP, SPURIOUS_CLIP),
         "peak_offset": offset / np.maximum(islands.major, 1e-3),
     }
+
+
+def _evidence_columns(evidence: NDArray[np.float32]) -> dict[str, FloatArray]:
+    """Evidence on artefacts brought to a common range; 0 where there is none, and whether there is some."""
+    wide = evidence.astype(np.float64)
+    squeezed = np.clip(np.arcsinh(np.nan_to_num(wide, nan=0.0)), -EVIDENCE_CLIP, EVIDENCE_CLIP)
+    known = {
+        name: np.isfinite(wide[:, EVIDENCE.index(column)]).astype(np.float64)
+        for name, column in (("has_culprit", "culprit_distance"), ("has_mirror", "mirror_ratio"))
+    }
+    return dict(zip(EVIDENCE, squeezed.T, strict=True)) | known
 
 
 def _map_edge_columns(graph: IslandGraph) -> dict[str, FloatArray]:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.datasets.graphs import IslandGraph
-from neanias_ml.models.association.clustering import linked_groups
-from neanias_ml.training.association.scores import GroupedField, exact_set_multi, grouping_counts
+from neanias_ml.evaluation import linked_groups
+from neanias_ml.training.association.scores import PRIMARY, GroupedField, total_metric
 
 IntArray = NDArray[np.int64]
 LENGTHS = np.geomspace(0.5, 60.0, 80)
@@ -23,15 +23,15 @@ def without_association(graph: IslandGraph) -> IntArray:
 
 def linked(graph: IslandGraph, *, length: float) -> IntArray:
     """Friends of friends: islands whose centroids are at most ``length`` beam widths apart."""
-    one, other = graph.islands.positions[graph.pairs].transpose(1, 0, 2)
-    return linked_groups(len(graph), graph.pairs[np.hypot(*(one - other).T) <= length])
+    groups: IntArray = linked_groups(graph.islands.positions, [length])[0]
+    return groups
 
 
 def best_linking_length(graphs: Sequence[IslandGraph]) -> float:
     """The length of `LENGTHS` that finds most objects of several islands exactly; the shortest of equals."""
-
-    def found(length: float) -> float:
-        fields = [GroupedField.of(graph, linked(graph, length=length)) for graph in graphs]
-        return float(np.nan_to_num(exact_set_multi(grouping_counts(fields))))
-
-    return float(LENGTHS[int(np.argmax([found(float(length)) for length in LENGTHS]))])
+    by_field = [linked_groups(graph.islands.positions, LENGTHS.tolist()) for graph in graphs]
+    found = [
+        total_metric(PRIMARY, [GroupedField.of(graph, rows) for graph, rows in zip(graphs, of_length, strict=True)])
+        for of_length in zip(*by_field, strict=True)
+    ]
+    return float(LENGTHS[int(np.argmax(np.nan_to_num(found)))])

@@ -7,6 +7,7 @@ from typing import Any
 
 from neanias_ml.evaluation.report import Metric
 from neanias_ml.models.association.bundle import GraphSettings
+from neanias_ml.models.classes import CLASS_NAMES
 from neanias_ml.training.card_text import real_sources, sources_text
 
 NAMES = {
@@ -18,6 +19,9 @@ NAMES = {
     "pair_recall": "recall of pairs",
     "singles_kept": "single islands left alone",
     "ari": "adjusted Rand index",
+    **{f"object_f1_{name}": f"F1 of {name} objects, exact sets" for name in CLASS_NAMES},
+    "artefact_f1": "F1 of artefacts among islands",
+    "artefacts_rejected": "artefacts rejected where 95 % of real islands are kept",
 }
 
 
@@ -36,7 +40,9 @@ def model_card(settings: GraphSettings, *, table: str) -> str:
     data, details = metadata["data"], metadata["details"]
     told = "positions, fluxes and axes alone, as any catalogue has them"
     if architecture.features == "map":
-        told = "positions, fluxes, shapes, and what the map shows between two islands"
+        told = "positions, fluxes, shapes, evidence on artefacts, and what the map shows between two islands"
+    if architecture.sees_map:
+        told += ", and it looks at the map around each"
     return f"""# {metadata["name"]}
 
 IslandGraph: a network on the graph of a field's islands that says which of them are parts of one object.
@@ -61,7 +67,7 @@ IslandGraph: a network on the graph of a field's islands that says which of them
 {table}
 
 Intervals of 95 % by bootstrap over fields. The linking length ({details["linking_length"]:.1f} beam widths) is the best
-of the validation fields. Calibration error of the pairs' probabilities: {100 * details["calibration_error"]:.1f} %.
+of the validation fields. Calibration errors: {_calibration(details["calibration_error"])}.
 
 ## Limits
 
@@ -69,6 +75,10 @@ of the validation fields. Calibration error of the pairs' probabilities: {100 * 
 - Objects are made of the islands that were found: what lies below the thresholds joins nothing.
 - Islands farther apart than {settings.max_separation:g} beam widths are joined only through others between them.
 """
+
+
+def _calibration(errors: Mapping[str, float]) -> str:
+    return ", ".join(f"{100 * error:.1f} % ({title})" for title, error in errors.items())
 
 
 def _split(split: Mapping[str, Any]) -> str:

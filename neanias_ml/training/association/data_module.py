@@ -9,6 +9,7 @@ import numpy as np
 
 from neanias_ml.datasets.graph_store import GraphStore
 from neanias_ml.datasets.graphs import IslandGraph
+from neanias_ml.datasets.prepare_config import SIMULATED
 from neanias_ml.errors import InputError
 from neanias_ml.models.association.features import Features
 from neanias_ml.models.association.network import FeatureScale
@@ -20,6 +21,11 @@ from neanias_ml.training.sampling import ProcessPlace
 
 SCALE_GRAPHS = 500
 """Training fields whose features say what is usual."""
+
+
+def source_of(field: str) -> str:
+    """Source of a field by its name: real maps are called ``source:name``."""
+    return field.split(":", maxsplit=1)[0] if ":" in field else SIMULATED
 
 
 class GraphDataModule(DrawModule[Sequence[IslandGraph]]):
@@ -84,10 +90,11 @@ class GraphDataModule(DrawModule[Sequence[IslandGraph]]):
         return feature_scale([graphs[row] for row in rows], features=self.features)
 
     def train_dataloader(self) -> DrawLoader:
-        """An epoch of graphs in random order, each draw varied anew."""
+        """An epoch of graphs in random order, those of each source as often as the feed says, each varied anew."""
         graphs = self.graphs("train")
         dataset = GraphDataset(graphs, features=self.features, feed=self.feed, seed=self.seed)
-        return self.draws(dataset, np.ones(len(graphs)))
+        factors = [self.feed.repeat.get(source_of(graph.field), 1.0) for graph in graphs]
+        return self.draws(dataset, np.array(factors))
 
     def val_dataloader(self) -> DrawLoader:
         """All validation graphs, as they are."""

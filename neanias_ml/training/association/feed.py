@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from neanias_ml.errors import UsageError
 
@@ -23,6 +25,8 @@ class GraphFeedConfig:
     """largest share of islands left out at random, in [0, 1): what a higher threshold or another finder would miss"""
     drop_pairs: float = 0.1
     """largest share of pairs left out at random, in [0, 1): messages must not rely on single pairs"""
+    repeat: Mapping[str, float] = field(default_factory=dict)
+    """how often fields of a source (simulated, mirabest, ...) are drawn in an epoch, >= 0; once where not named"""
 
     def __post_init__(self) -> None:
         if not self.flux_jitter >= 0:
@@ -30,6 +34,10 @@ class GraphFeedConfig:
         for name in ("drop_islands", "drop_pairs"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError("FeedConfig", f"feed.{name} must lie in [0, 1), not be {getattr(self, name)}")
+
+        for source, factor in self.repeat.items():
+            if not (math.isfinite(factor) and factor >= 0):
+                raise UsageError("FeedConfig", f"feed.repeat of {source} must not be negative, as {factor} is")
 
     @property
     def is_still(self) -> bool:

@@ -11,7 +11,7 @@ from neanias_ml.errors import ModelError
 from neanias_ml.models.association.bundle import GraphSettings, load_graph_bundle, save_graph_bundle
 from neanias_ml.models.association.clustering import correlation_clusters
 from neanias_ml.models.association.config import IslandGraphConfig
-from neanias_ml.models.association.grouping import group_islands, pair_logits
+from neanias_ml.models.association.grouping import graph_outputs, group_islands
 from neanias_ml.models.association.network import IslandGraphNetwork
 from neanias_ml.models.bundle_folder import bundle_network, write_digests
 from neanias_ml.training.association.batches import feature_scale
@@ -38,11 +38,12 @@ def folder(tmp_path, model):
 def test_a_bundle_answers_as_the_network_did(folder, model):
     bundle = load_graph_bundle(folder)
     graph = toy_field(9)
-    np.testing.assert_array_equal(pair_logits(bundle.model, graph), pair_logits(model, graph))
-    log_odds = pair_logits(model, graph) / 1.5 - np.log(0.4 / 0.6)
-    np.testing.assert_array_equal(
-        group_islands(bundle, graph), correlation_clusters(len(graph), graph.pairs, log_odds)
-    )
+    logits = graph_outputs(model, graph).pairs.numpy()
+    np.testing.assert_array_equal(graph_outputs(bundle.model, graph).pairs.numpy(), logits)
+    log_odds = logits / 1.5 - np.log(0.4 / 0.6)
+    found = group_islands(bundle, graph)
+    np.testing.assert_array_equal(found.object_of, correlation_clusters(len(graph), graph.pairs, log_odds))
+    assert np.isnan(found.p_spurious).all() and np.isnan(found.class_probabilities).all()
     assert bundle_network(folder) == "island-graph" and bundle.settings.metadata == {"steps": 3}
     assert bundle.settings == GraphSettings.of(SMALL, temperature=1.5, threshold=0.4, metadata={"steps": 3})
     with pytest.raises(ModelError, match="exists"):

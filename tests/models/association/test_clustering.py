@@ -11,7 +11,6 @@ from neanias_ml.models.association.clustering import (
     calibrated_log_odds,
     clustering_value,
     correlation_clusters,
-    linked_groups,
 )
 
 
@@ -76,7 +75,8 @@ def test_one_wrong_pair_does_not_chain_two_objects():
     values = np.where(same, 4.0, -4.0)
     values[(pairs == [2, 3]).all(axis=1)] = 1.0
     assert correlation_clusters(6, pairs, values).tolist() == [0, 0, 0, 1, 1, 1]
-    assert linked_groups(6, pairs[values > 0]).max() == 0
+    links = coo_array((np.ones((values > 0).sum()), pairs[values > 0].T), shape=(6, 6))
+    assert connected_components(links, directed=False)[0] == 1
 
 
 def test_pairs_that_are_not_listed_count_against_joining():
@@ -89,16 +89,6 @@ def test_pairs_that_are_not_listed_count_against_joining():
         correlation_clusters(3, chain, values, absent=1.0)
     with pytest.raises(ValueError, match="finite"):
         correlation_clusters(3, chain, np.array([np.nan, 1.0]))
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10**6), count=st.integers(1, 40))
-def test_linked_groups_are_connected_components(seed, count):
-    pairs, _ = random_problem(seed, count, 0.05)
-    groups = linked_groups(count, pairs)
-    _, expected = connected_components(coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count)), directed=False)
-    assert numbered_by_first(groups)
-    assert len({*zip(groups.tolist(), expected.tolist(), strict=True)}) == groups.max() + 1 == expected.max() + 1
 
 
 def test_log_odds_are_softened_and_counted_from_the_threshold():

@@ -28,7 +28,6 @@ def seen_on_a_map(seed):
     count = len(graph)
     islands = graph.islands.replace(
         n_beams=rng.uniform(1, 9, count),
-        p_spurious=np.where(rng.uniform(size=count) < 0.3, np.nan, rng.uniform(size=count)),
         peak_x=graph.islands.x + rng.normal(size=count),
         peak_y=graph.islands.y + rng.normal(size=count),
     )
@@ -81,7 +80,7 @@ def test_a_catalogue_needs_nothing_that_only_a_map_gives():
     blind = toy_field(2)
     assert np.isnan(blind.bridges.line_min).all() and np.isnan(blind.islands.n_beams).all()
     assert np.isfinite(graph_features(blind, features="catalogue").edges).all()
-    assert set(CATALOGUE_EDGES) < set(MAP_EDGES) and "spurious_log_odds" in MAP_NODES
+    assert set(CATALOGUE_EDGES) < set(MAP_EDGES) and "hole_depth" in MAP_NODES
 
 
 def test_ranks_midpoints_and_crowds_are_those_of_brute_force():
@@ -104,10 +103,9 @@ def test_aligned_lobes_and_their_core_are_told():
     islands = type(graph.islands)(
         x=np.array([0.0, 10.0, 5.0]), y=np.zeros(3), peak_x=np.array([2.0, 9.0, 5.0]), peak_y=np.zeros(3),
         peak_snr=np.full(3, 10.0), total_snr=np.array([100.0, 1000.0, 10.0]), major=np.array([4.0, 4.0, 1.0]),
-        minor=np.ones(3), angle=np.array([0.0, np.pi / 2, 0.0]), n_beams=np.ones(3), p_spurious=np.full(3, 0.5),
+        minor=np.ones(3), angle=np.array([0.0, np.pi / 2, 0.0]), n_beams=np.ones(3),
     )  # fmt: skip
-    pairs = np.array([[0, 1]])
-    made = graph_features(IslandGraph(islands, pairs, Bridges.unknown(1), np.array([1, 1, 1])))
+    made = graph_features(IslandGraph.without_map(islands).select_pairs(np.array([True, False, False])))
     value = dict(zip(edge_features("map"), made.edges[0], strict=True))
     assert value["alignment_max"] == pytest.approx(np.log10(4))
     assert value["alignment_min"] == pytest.approx(-np.log10(4))

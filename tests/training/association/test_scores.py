@@ -4,36 +4,43 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from neanias_ml.datasets.tiles import IGNORED
 from neanias_ml.evaluation import exact_set_fraction, pair_scores, stack_groupings
 from neanias_ml.models.association.bundle import GraphSettings
 from neanias_ml.models.association.config import IslandGraphConfig
+from neanias_ml.models.association.network import GraphOutputs
 from neanias_ml.training.association.baselines import best_linking_length, linked, without_association
 from neanias_ml.training.association.operating_point import fit_operating_point, grouped_fields
 from neanias_ml.training.association.scores import (
     GroupedField,
     by_number_of_islands,
-    exact_set_f1,
-    exact_set_multi,
-    grouping_counts,
     grouping_metrics,
+    total_metric,
 )
 from tests.training.association.toy import toy_field
 
 
-def field(true, predicted):
-    return GroupedField(np.array(true), np.array(predicted))
+def field(true, predicted, outside=()):
+    is_outside = np.isin(np.arange(len(true)), outside)
+    return GroupedField(np.array(true), np.array(predicted), is_outside)
 
 
-def test_counts_of_a_field_by_hand():
-    counts = grouping_counts([field([1, 1, 2, 2, 2, 3, 4], [0, 0, 1, 1, 2, 2, 3])])
-    row = {name: int(values[0]) for name, values in vars(counts).items()}
-    assert row == {
-        "exact_multi": 1, "true_multi": 2, "predicted_multi": 3, "exact": 2, "true": 4, "pairs_both": 2,
-        "pairs_true": 4, "pairs_predicted": 3, "singles_kept": 1, "singles": 2,
-    }  # fmt: skip
-    assert exact_set_multi(counts) == 0.5 and exact_set_f1(counts) == pytest.approx(2 / 5)
+def test_metrics_of_a_field_by_hand():
+    one = [field([1, 1, 2, 2, 2, 3, 4], [0, 0, 1, 1, 2, 2, 3])]
+    expected = {"exact_set_multi": 1 / 2, "exact_set_f1": 2 / 5, "exact_set_all": 2 / 4, "singles_kept": 1 / 2}
+    assert {name: total_metric(name, one) for name in expected} == pytest.approx(expected)
+    assert total_metric("pair_recall", one) == pytest.approx(2 / 4)
+
+
+def test_islands_outside_count_only_where_they_join_an_object():
+    apart = [field([1, 1, -3, -4], [0, 0, 1, 1], outside=[2, 3])]
+    joined = [field([1, 1, -3, -4], [0, 0, 0, 1], outside=[2, 3])]
+    assert total_metric("exact_set_multi", apart) == 1.0 and total_metric("exact_set_multi", joined) == 0.0
+    assert by_number_of_islands(apart)["2"] == {"true": 1, "exact": 1}
+    assert by_number_of_islands(joined)["2"] == {"true": 1, "exact": 0}
+    assert by_number_of_islands(apart)["1"] == {"true": 0, "exact": 0}
 
 
 def test_metrics_agree_with_those_of_the_evaluation_room():
@@ -41,7 +48,7 @@ def test_metrics_agree_with_those_of_the_evaluation_room():
     fields = []
     for _ in range(12):
         true = rng.integers(0, 8, 15)
-        fields.append(GroupedField(true, np.where(rng.uniform(size=15) < 0.85, true, rng.integers(0, 8, 15))))
+        fields.append(field(true, np.where(rng.uniform(size=15) < 0.85, true, rng.integers(0, 8, 15))))
     metrics = grouping_metrics(fields)
     true, predicted = (stack_groupings([getattr(one, side) for one in fields]) for side in ("true", "predicted"))
     scores = pair_scores(true, predicted)
@@ -54,7 +61,9 @@ def test_metrics_agree_with_those_of_the_evaluation_room():
         assert metrics[name].value == pytest.approx(value, abs=1e-4), name
         assert metrics[name].low <= metrics[name].value <= metrics[name].high
     sizes = by_number_of_islands(fields)
-    assert sum(row["exact"] for row in sizes.values()) == sum(grouping_counts(fields).exact)
+    n_objects = sum(len(set(one.true.tolist())) for one in fields)
+    assert sum(row["true"] for row in sizes.values()) == n_objects
+    assert sum(row["exact"] for row in sizes.values()) / n_objects == total_metric("exact_set_all", fields)
 
 
 def test_what_is_not_known_does_not_count_and_no_object_is_no_group():
@@ -92,16 +101,23 @@ def test_the_best_linking_length_is_that_of_the_objects():
     assert alone["exact_set_multi"].value == 0.0 and alone["singles_kept"].value == 1.0
 
 
+def outputs_with(pairs):
+    """Outputs of a network that says something of pairs alone."""
+    return GraphOutputs(torch.from_numpy(pairs), torch.empty(0), torch.empty(0))
+
+
 def test_the_operating_point_undoes_overconfidence_and_bias():
     rng = np.random.default_rng(1)
     graphs = [toy_field(seed) for seed in range(120)]
     truth = [np.where(graph.joined_pairs, 3.0, -5.0) for graph in graphs]
     noisy = [values + rng.normal(0, 1.5, len(values)) for values in truth]
+    loud = [outputs_with(4 * values) for values in noisy]
+    noisy = [outputs_with(values) for values in noisy]
     settings = GraphSettings.of(IslandGraphConfig(features="catalogue"))
     plain = fit_operating_point(settings, graphs, noisy)
-    loud = fit_operating_point(settings, graphs, [4 * values for values in noisy])
+    loud = fit_operating_point(settings, graphs, loud)
     assert loud.temperature == pytest.approx(4 * plain.temperature, rel=0.02)
-    found = exact_set_f1(grouping_counts(grouped_fields(plain, graphs, noisy)))
-    assert found >= exact_set_f1(grouping_counts(grouped_fields(settings, graphs, noisy)))
+    found = total_metric("exact_set_f1", grouped_fields(plain, graphs, noisy))
+    assert found >= total_metric("exact_set_f1", grouped_fields(settings, graphs, noisy))
     nothing = [dataclasses.replace(graph, instance=np.arange(1, len(graph) + 1)) for graph in graphs]
     assert fit_operating_point(settings, nothing, noisy) == settings

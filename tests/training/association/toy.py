@@ -4,10 +4,12 @@ Singles lie anywhere, a fifth of them are extended; objects have two lobes on a 
 cases, and now and then a knot.
 """
 
+import dataclasses
+
 import numpy as np
 
-from neanias_ml.datasets.graph_bridges import Bridges
-from neanias_ml.datasets.graphs import GraphIslands, IslandGraph, candidate_pairs
+from neanias_ml.datasets.graphs import GraphIslands, IslandGraph
+from neanias_ml.models.classes import CLASS_LABELS
 
 SIZE = 256
 BEAM = 2.0
@@ -38,10 +40,14 @@ def toy_field(seed, *, singles=10.0):
         minor=minor / BEAM,
         angle=angle,
         n_beams=np.full(len(x), np.nan),
-        p_spurious=np.full(len(x), np.nan),
     )
-    pairs = candidate_pairs(islands.positions)
-    return IslandGraph(islands, pairs, Bridges.unknown(len(pairs)), instance.astype(np.int64), f"toy-{seed}")
+    objects = instance.astype(np.int64)
+    is_multi = np.bincount(objects)[objects] >= 2
+    return dataclasses.replace(
+        IslandGraph.without_map(islands, field=f"toy-{seed}"),
+        instance=objects,
+        object_class=np.where(is_multi, CLASS_LABELS["extended-multisland"], CLASS_LABELS["compact"]),
+    )
 
 
 def single_shape(rng):
