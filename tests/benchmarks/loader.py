@@ -29,7 +29,7 @@ from neanias_ml.datasets.tiles import PreparedTile
 from neanias_ml.datasets.variation.augmentation import AugmentConfig, TileAugmentation
 from neanias_ml.datasets.variation.reobserve import IslandRule
 from neanias_ml.models.classes import CLASS_LABELS
-from neanias_ml.training.detector.batches import TileDataset
+from neanias_ml.training.detector.batches import TileDataset, TileView
 from neanias_ml.training.detector.data_module import TileDataModule
 from neanias_ml.training.sampling import Draw
 from tests.datasets.tile_makers import sky_tile
@@ -105,7 +105,7 @@ def variations(store: TileStore, *, rule: IslandRule, count: int) -> None:
     none = float("nan")
     for name, config in VARIATIONS.items():
         augmentation = TileAugmentation(config, islands=rule, class_labels=CLASS_LABELS)
-        dataset = TileDataset(store, pixels_per_beam=rule.pixels_per_beam, augmentation=augmentation)
+        dataset = TileDataset(store, view=TileView(pixels_per_beam=rule.pixels_per_beam), augmentation=augmentation)
         cost = milliseconds(lambda number, data=dataset: data[Draw(number % len(store), position=number)], count)
         none = cost if name == "none" else none
         print(f"| {name} | {cost:.2f} | {1e3 / cost:.0f} | {cost / none:.1f} |", flush=True)
@@ -148,7 +148,7 @@ def main() -> None:
         store = module.tiles("train")
         print(f"{len(store)} tiles of {store[0].size} pixels in {len(store.paths)} shards\n")
         reading(store, count=options.tiles)
-        rule = IslandRule(pixels_per_beam=module.pixels_per_beam)
+        rule = IslandRule(pixels_per_beam=module.view.pixels_per_beam)
         variations(store, rule=rule, count=options.tiles)
         processes(folder, workers=options.workers, count=options.tiles)
 
