@@ -26,6 +26,10 @@ class NeaniasError(Exception):
         self.code = code
         self.message = message
 
+    def __reduce__(self) -> tuple[type[NeaniasError], tuple[str, str]]:
+        """How an error of a worker comes back to the process that asked: with both of its arguments."""
+        return type(self), (self.code, self.message)
+
     @property
     def qualified_code(self) -> str:
         """Family and code together, for example ``InputError:BeamMissing``."""

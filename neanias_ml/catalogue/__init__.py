@@ -1,7 +1,7 @@
 """Catalogues: one schema, tables and their files, regions, masks, maps, pictures, report, manifest."""
 
 from neanias_ml.catalogue.directory import RESULT_FILES, OutputDirectory
-from neanias_ml.catalogue.manifest import RunRecord
+from neanias_ml.catalogue.manifest import ModelIdentity, RunRecord
 from neanias_ml.catalogue.schema import COMPONENTS, ISLANDS, OBJECTS, TABLES, TableSchema
 from neanias_ml.catalogue.schema_column import Column
 from neanias_ml.catalogue.tables import CatalogueTables, build_tables, provenance_facts, table_from_columns
@@ -16,6 +16,7 @@ __all__ = [
     "TABLES",
     "CatalogueTables",
     "Column",
+    "ModelIdentity",
     "OutputDirectory",
     "RunRecord",
     "TableSchema",

@@ -30,6 +30,28 @@ MODULES = {"scikit-image": "skimage"}
 
 
 @dataclass(frozen=True)
+class ModelIdentity:
+    """A network of a run.
+
+    Attributes
+    ----------
+    role
+        What it was used for: ``detector``, ``association`` or ``morphology``.
+    name
+        Name of its bundle.
+    digest
+        sha256 that stands for every file of the bundle.
+    """
+
+    role: str
+    name: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.name} sha256:{self.digest}"
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What a command knows about its run beside the results.
 
@@ -41,8 +63,8 @@ class RunRecord:
         Resolved settings: plain values, sequences, mappings or dataclasses of them.
     timings
         Seconds of each stage, in order.
-    model_name, model_digest
-        Bundle used by ``detect`` and its sha256; empty for ``extract``.
+    models
+        Networks that were used; none for ``extract``.
     seed
         Seed of every random choice, or None.
     started
@@ -56,8 +78,7 @@ class RunRecord:
     command: tuple[str, ...] = ()
     configuration: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
-    model_name: str = ""
-    model_digest: str = ""
+    models: tuple[ModelIdentity, ...] = ()
     seed: int | None = None
     started: datetime | None = None
     warnings: tuple[str, ...] = ()
@@ -91,7 +112,7 @@ def manifest(sources: Sources, run: RunRecord, *, files: Mapping[str, Path]) -> 
         "started": run.started.isoformat(timespec="seconds") if run.started else None,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "input": describe_input(extraction.radio_map),
-        "model": {"name": printable(run.model_name), "sha256": run.model_digest} if run.model_name else None,
+        "models": describe_models(run),
         "seed": run.seed,
         "configuration": plain(run.configuration),
         "versions": versions(),
@@ -133,6 +154,11 @@ def describe_input(radio_map: RadioMap) -> dict[str, Any]:
         "frequency_hz": radio_map.frequency,
         "has_sky": radio_map.sky is not None,
     }
+
+
+def describe_models(run: RunRecord) -> dict[str, dict[str, str]]:
+    """Name and digest of the networks of a run by their role."""
+    return {one.role: {"name": printable(one.name), "sha256": one.digest} for one in run.models}
 
 
 def describe_file(name: str, path: Path) -> dict[str, Any]:

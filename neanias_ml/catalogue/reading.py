@@ -22,7 +22,7 @@ MAX_FILE_BYTES = 4 * 2**30
 """Larger files are refused: a catalogue is read into memory as a whole."""
 
 
-def read_table(path: Path | str, *, table: str | None = None) -> Table:
+def read_table(path: Path | str, *, table: str | None = None, preferred: tuple[str, ...] = RUN_TABLES) -> Table:
     """Read one table of a catalogue; the format is told by the content, not by the file's name.
 
     Parameters
@@ -32,7 +32,9 @@ def read_table(path: Path | str, *, table: str | None = None) -> Table:
         comment line), or the folder of a run of ``extract`` or ``detect``.
     table
         Which of several tables: its name (``components``), or its number counted from 0. By default the only one;
-        of a run's ``objects``, ``islands`` and ``components`` the first there is.
+        of those that are preferred the first there is.
+    preferred
+        Names of tables in the order of preference.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def read_table(path: Path | str, *, table: str | None = None) -> Table:
     """
     path = Path(path)
     if path.is_dir():
-        path, table = _file_of_run(path, table), None
+        path, table = _file_of_run(path, table, preferred), None
     _require_file(path)
     with path.open("rb") as file:
         head = file.read(4096)
@@ -66,7 +68,7 @@ def read_table(path: Path | str, *, table: str | None = None) -> Table:
                 f"{printable(path)} cannot be read as a catalogue ({reason}); give a FITS, VOTable, ECSV, Parquet, "
                 "CSV or CAESAR JSON table, or text with the column names in its last comment line",
             ) from error
-    return _tidied(_chosen(tables, table, path=path))
+    return _tidied(_chosen(tables, table, preferred, path=path))
 
 
 def nearest_names(name: str, names: Iterable[str]) -> str:
@@ -79,7 +81,7 @@ def nearest_names(name: str, names: Iterable[str]) -> str:
     return f"there are: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}" if names else "there are none"
 
 
-def _file_of_run(folder: Path, table: str | None) -> Path:
+def _file_of_run(folder: Path, table: str | None, preferred: tuple[str, ...]) -> Path:
     """The table of a run's folder."""
     held = [name for name in RUN_TABLES if (folder / f"{name}.ecsv").exists()]
     if not held:
@@ -90,7 +92,8 @@ def _file_of_run(folder: Path, table: str | None) -> Path:
         )
     if table is not None and table not in held:
         raise UsageError("TableChoice", f"{printable(folder)} has no table {table!r}; choose one of {', '.join(held)}")
-    return folder / f"{table or held[0]}.ecsv"
+    first = next((name for name in preferred if name in held), held[0])
+    return folder / f"{table or first}.ecsv"
 
 
 def _require_file(path: Path) -> None:
@@ -202,7 +205,7 @@ def _scalar(value: Any) -> Any:
     return value.item() if isinstance(value, (np.generic, np.ndarray)) and np.ndim(value) == 0 else value
 
 
-def _chosen(tables: Mapping[str, Table], wanted: str | None, *, path: Path) -> Table:
+def _chosen(tables: Mapping[str, Table], wanted: str | None, preferred: tuple[str, ...], *, path: Path) -> Table:
     """One of the tables of a file, its name in ``meta``."""
     names = list(tables)
     if not names:
@@ -210,7 +213,7 @@ def _chosen(tables: Mapping[str, Table], wanted: str | None, *, path: Path) -> T
     if wanted is not None and wanted.isdigit() and int(wanted) < len(names):
         wanted = names[int(wanted)]
     if wanted is None:
-        known = [name for name in RUN_TABLES if name in names]
+        known = [name for name in preferred if name in names]
         if len(names) > 1 and not known:
             raise UsageError(
                 "TableChoice", f"{printable(path)} holds the tables {', '.join(names)}; say which one with 'table'"

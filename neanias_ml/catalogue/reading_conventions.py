@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 
 ROLES = (
     "ra", "dec", "ra_err", "dec_err", "x", "y", "x_err", "y_err", "peak_flux", "peak_flux_err", "total_flux",
-    "total_flux_err", "major", "local_rms", "snr", "island_id", "frequency",
+    "total_flux_err", "major", "minor", "pa", "local_rms", "snr", "island_id", "frequency",
 )  # fmt: skip
-"""What a match may use of a row, by the names of this program's own columns."""
+"""What a match or an association may use of a row, by the names of this program's own columns."""
 
 UNITS = {
     "ra": "deg", "dec": "deg", "ra_err": "arcsec", "dec_err": "arcsec", "x": "pix", "y": "pix", "x_err": "pix",
     "y_err": "pix", "peak_flux": "Jy/beam", "peak_flux_err": "Jy/beam", "total_flux": "Jy", "total_flux_err": "Jy",
-    "major": "arcsec", "local_rms": "Jy/beam", "snr": "", "island_id": "", "frequency": "Hz",
+    "major": "arcsec", "minor": "arcsec", "pa": "deg", "local_rms": "Jy/beam", "snr": "", "island_id": "",
+    "frequency": "Hz",
 }  # fmt: skip
 """The unit in which each of them is kept."""
 
@@ -54,13 +55,16 @@ def _signature(*alternatives: str) -> tuple[frozenset[str], ...]:
 _PYBDSF_NAMES = {
     "ra": "RA", "dec": "DEC", "ra_err": "E_RA", "dec_err": "E_DEC", "peak_flux": "Peak_flux",
     "peak_flux_err": "E_Peak_flux", "total_flux": "Total_flux", "total_flux_err": "E_Total_flux", "major": "Maj",
-    "local_rms": "Isl_rms", "island_id": "Isl_id",
+    "minor": "Min", "pa": "PA", "local_rms": "Isl_rms", "island_id": "Isl_id",
 }  # fmt: skip
 
 
 def _pybdsf(*, angle: str, jansky: str) -> dict[str, tuple[str, str]]:
     """PyBDSF's columns with its sizes and errors in ``angle`` and its fluxes in ``jansky``."""
-    units = {"ra": "deg", "dec": "deg", "ra_err": angle, "dec_err": angle, "major": angle, "island_id": ""}
+    units = {
+        "ra": "deg", "dec": "deg", "ra_err": angle, "dec_err": angle, "major": angle, "minor": angle, "pa": "deg",
+        "island_id": "",
+    }  # fmt: skip
     flux = {"total_flux": jansky, "total_flux_err": jansky}
     return {role: (name, units.get(role, flux.get(role, f"{jansky}/beam"))) for role, name in _PYBDSF_NAMES.items()}
 
@@ -92,7 +96,8 @@ CONVENTIONS = (
             "dec_err": ("dec_err", "arcsec"), "peak_flux": ("flux_peak", "mJy/beam"),
             "peak_flux_err": ("flux_peak_err", "mJy/beam"), "total_flux": ("flux_int", "mJy"),
             "total_flux_err": ("flux_int_err", "mJy"), "major": ("maj_axis", "arcsec"),
-            "local_rms": ("rms_image", "mJy/beam"), "frequency": ("freq", "MHz"),
+            "minor": ("min_axis", "arcsec"), "pa": ("pos_ang", "deg"), "local_rms": ("rms_image", "mJy/beam"),
+            "frequency": ("freq", "MHz"), "island_id": ("island_id", ""),
         },
     ),
     Convention(
@@ -102,7 +107,8 @@ CONVENTIONS = (
             "ra": ("ra", "deg"), "dec": ("dec", "deg"), "ra_err": ("err_ra", "deg"), "dec_err": ("err_dec", "deg"),
             "peak_flux": ("peak_flux", "Jy/beam"), "peak_flux_err": ("err_peak_flux", "Jy/beam"),
             "total_flux": ("int_flux", "Jy"), "total_flux_err": ("err_int_flux", "Jy"), "major": ("a", "arcsec"),
-            "local_rms": ("local_rms", "Jy/beam"),
+            "minor": ("b", "arcsec"), "pa": ("pa", "deg"), "local_rms": ("local_rms", "Jy/beam"),
+            "island_id": ("island", ""),
         },
     ),
     Convention(
@@ -113,9 +119,13 @@ CONVENTIONS = (
             "dec_err": ("y_wcs_err", "deg"), "x": ("x", "pix"), "y": ("y", "pix"), "x_err": ("x_err", "pix"),
             "y_err": ("y_err", "pix"), "peak_flux": ("Speak", "Jy/beam"), "peak_flux_err": ("Speak_err", "Jy/beam"),
             "total_flux": ("S", "Jy"), "total_flux_err": ("S_err", "Jy"), "major": ("bmaj_wcs", "arcsec"),
-            "frequency": ("nu", "GHz"),
+            "minor": ("bmin_wcs", "arcsec"), "pa": ("pa_wcs", "deg"), "frequency": ("nu", "GHz"),
+            "local_rms": ("rms", "Jy/beam"), "island_id": ("island", ""),
         },
-        synonyms={"ra": ("ra",), "dec": ("dec",), "ra_err": ("ra_err",), "dec_err": ("dec_err",), "major": ("bmaj",)},
+        synonyms={
+            "ra": ("ra",), "dec": ("dec",), "ra_err": ("ra_err",), "dec_err": ("dec_err",), "major": ("bmaj",),
+            "minor": ("bmin",), "pa": ("pa",),
+        },
     ),
     Convention(
         "CAESAR islands",
@@ -123,7 +133,7 @@ CONVENTIONS = (
         {
             "ra": ("x_w_wcs", "deg"), "dec": ("y_w_wcs", "deg"), "x": ("x_w", "pix"), "y": ("y_w", "pix"),
             "peak_flux": ("Smax", "Jy/beam"), "total_flux": ("S", "Jy"), "total_flux_err": ("SErr", "Jy"),
-            "frequency": ("nu", "GHz"),
+            "frequency": ("nu", "GHz"), "local_rms": ("rms", "Jy/beam"),
         },
         synonyms={
             "ra": ("x_wcs", "ra"), "dec": ("y_wcs", "dec"), "x": ("x",), "y": ("y",),
@@ -136,7 +146,7 @@ CONVENTIONS = (
 PLAIN = Convention(
     "usual names",
     _signature(""),
-    {role: (role, UNITS[role] if role in ("ra", "dec", "x", "y") else "?") for role in ROLES},
+    {role: (role, UNITS[role] if role in ("ra", "dec", "x", "y", "pa") else "?") for role in ROLES},
     synonyms={
         "ra": ("raj2000", "_raj2000", "ra_j2000", "ra_icrs", "radeg", "ra_deg", "ra_d", "alpha_j2000", "ra_cent"),
         "dec": (
@@ -152,6 +162,8 @@ PLAIN = Convention(
         "total_flux": ("int_flux", "flux_int", "fint", "f_int", "sint", "s_int", "s_total", "stot", "s1.4", "flux"),
         "total_flux_err": ("err_int_flux", "e_total_flux", "e_fint", "e_s1.4", "e_stot", "e_flux", "flux_err"),
         "major": ("maj", "majaxis", "maj_axis", "bmaj", "a", "fmaj"),
+        "minor": ("min", "minaxis", "min_axis", "bmin", "fmin"),
+        "pa": ("posang", "pos_ang", "fpa", "position_angle"),
         "local_rms": ("rms", "isl_rms", "noise"),
         "snr": ("s/n", "sn", "snr_peak"),
         "island_id": ("isl", "isl_id", "island"),

@@ -15,7 +15,7 @@ from neanias_ml.errors import InputError
 UNITS = {
     "ra": "deg", "dec": "deg", "ra_err": "deg", "dec_err": "deg", "x": "pix", "y": "pix", "x_err": "pix",
     "y_err": "pix", "S": "Jy", "S_err": "Jy", "Stot": "Jy", "Smax": "Jy/beam", "Speak": "Jy/beam",
-    "Speak_err": "Jy/beam", "bmaj": "arcsec", "bmin": "arcsec", "pa": "deg", "bmaj_err": "arcsec",
+    "rms": "Jy/beam", "Speak_err": "Jy/beam", "bmaj": "arcsec", "bmin": "arcsec", "pa": "deg", "bmaj_err": "arcsec",
     "bmin_err": "arcsec", "pa_err": "deg",
 }  # fmt: skip
 
@@ -40,7 +40,7 @@ def read_json_tables(path: Path) -> dict[str, Table]:
         island | {"source": source.get("name", "")} for source in sources for island in source.get("islands", [])
     ]
     components = [
-        component | {"island": island.get("name", "")}
+        {"rms": island.get("rms")} | component | {"island": island.get("name", "")}
         for island in islands
         for component in (island.get("fit_info") or {}).get("components", [])
     ]

@@ -12,13 +12,14 @@ from astropy import units as u
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from neanias_ml.catalogue.reading import nearest_names, read_table
+from neanias_ml.catalogue.reading import RUN_TABLES, nearest_names, read_table
 from neanias_ml.catalogue.reading_conventions import PLAIN, ROLES, UNITS, Convention, column_of, convention_of
 from neanias_ml.errors import InputError, UsageError
 
 FloatArray = NDArray[np.float64]
 _NAMED_UNIT = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>[^\]]*)\]$")
 _FLUXES = ("peak_flux", "peak_flux_err", "total_flux", "total_flux_err", "local_rms")
+_SHAPES = ("minor", "pa")
 _ERRORS = ("ra_err", "dec_err", "x_err", "y_err", "peak_flux_err", "total_flux_err")
 
 
@@ -58,6 +59,10 @@ class CatalogueColumns:
     """Signal to noise."""
     major: str | None = None
     """Full width at half maximum, major axis; tells the beam where nothing else does."""
+    minor: str | None = None
+    """Full width at half maximum, minor axis."""
+    pa: str | None = None
+    """Position angle of the major axis, east of north."""
     island_id: str | None = None
     """Label of the row's island in the label map."""
     flux_unit: str | None = None
@@ -142,7 +147,9 @@ class SourceList:
         return np.full(len(self), np.nan)
 
 
-def read_sources(path: Path | str, *, columns: CatalogueColumns | None = None) -> SourceList:
+def read_sources(
+    path: Path | str, *, columns: CatalogueColumns | None = None, preferred: tuple[str, ...] = RUN_TABLES
+) -> SourceList:
     """Read a catalogue of any finder (`reading.read_table`) and recognise its columns.
 
     Raises
@@ -151,7 +158,7 @@ def read_sources(path: Path | str, *, columns: CatalogueColumns | None = None) -
         As `reading.read_table` and `sources_of`.
     """
     columns = columns or CatalogueColumns()
-    return sources_of(read_table(path, table=columns.table), columns=columns, path=Path(path))
+    return sources_of(read_table(path, table=columns.table, preferred=preferred), columns=columns, path=Path(path))
 
 
 def sources_of(table: Table, *, columns: CatalogueColumns | None = None, path: Path | None = None) -> SourceList:
@@ -215,6 +222,15 @@ class _Reader:
 
     def value(self, role: str) -> Any:
         """The column in the role's unit, or None (with a note) where its unit cannot be known."""
+        try:
+            return self._value(role)
+        except InputError:
+            if role not in _SHAPES or getattr(self.columns, role):
+                raise
+            del self.used[role]  # such a name means something else there; who needs the shape says so
+            return None
+
+    def _value(self, role: str) -> Any:
         column = self.table[self.used[role]]
         if role == "island_id":
             return np.asarray(column)
@@ -242,8 +258,8 @@ class _Reader:
         if unit_text == "?":
             if role in _FLUXES and self.columns.flux_unit:
                 unit_text = self.columns.flux_unit
-            elif role in ("ra_err", "dec_err") or role in _FLUXES or role in ("major", "frequency"):
-                if role != "major":  # of use for a default radius only
+            elif role in ("ra_err", "dec_err") or role in _FLUXES or role in ("major", "minor", "frequency"):
+                if role not in ("major", "minor"):  # who needs them says so
                     remedy = "flux_unit: mJy" if role in _FLUXES else f"{role}: '{self.used[role]} [arcsec]'"
                     self.notes.append(
                         f"{self.used[role]} of {self.label} is not used: its unit is nowhere stated (say so: {remedy})"
@@ -270,7 +286,7 @@ class _Reader:
         raise InputError(
             "UnitUnusable",
             f"column {self.used[role]!r} of {self.label} is in {unit_text!r}, which is no unit for {role}; "
-            f"name the right one: --a.{role} or --b.{role} '{self.used[role]} [{UNITS[role]}]'",
+            f"name the right one: --a.{role} or --b.{role} (--columns.{role}) '{self.used[role]} [{UNITS[role]}]'",
         )
 
     def _over_beam(self, role: str, numbers: FloatArray) -> FloatArray:
@@ -307,7 +323,8 @@ def _require_positions(values: dict[str, Any], reader: _Reader) -> None:
         raise InputError(
             "NoPositions",
             f"{reader.label} has no position columns that are known here (it has {', '.join(names[:12])}"
-            f"{', ...' if len(names) > 12 else ''}); name them with --a.ra and --a.dec (--b., or x and y for pixels)",
+            f"{', ...' if len(names) > 12 else ''}); name them with --a.ra and --a.dec (or --b., or --columns.; x and "
+            "y for pixels)",
         )
     if sky:
         dec, ra = values["dec"], values["ra"]

@@ -174,8 +174,8 @@ def _provenance(content: ReportContent) -> str:
         ("software", run.software),
         ("command", " ".join(run.command) or "called as a library"),
     ]
-    if run.model_name:
-        facts += [("model", run.model_name), ("sha256 of the model", run.model_digest)]
+    for model in run.models:
+        facts += [(model.role, model.name), (f"sha256 of the {model.role}", model.digest)]
     if run.seed is not None:
         facts.append(("seed", run.seed))
     if run.started is not None:

@@ -212,8 +212,14 @@ OBJECTS = TableSchema(
         _probability("p_extended", "probability of an extended source on one island"),
         _probability("p_multisland", "probability of an extended source on several islands"),
         _probability("p_flagged", "probability of emission that cannot be trusted"),
-        Column("morphology", "text", "", "src.morph", "finer class of an extended object; empty: not decided"),
-        _probability("morphology_probability", "probability of the morphology; NaN where none was decided"),
+        Column(
+            "morphology",
+            "text",
+            "",
+            "src.morph",
+            "finer class of an extended object, unsure where none is probable enough; empty: not asked",
+        ),
+        _probability("morphology_probability", "probability of the most probable finer class; NaN: not asked"),
         Column("n_islands", "int64", "", "meta.number", "number of islands"),
         Column("island_ids", "text", "", "meta.id.part", "ids of the islands, ascending, comma-separated"),
         *_sky("flux-weighted centroid"),
@@ -227,7 +233,9 @@ OBJECTS = TableSchema(
         Column("position_angle", "float64", "deg", "pos.posAng", "direction of that distance, east of north"),
         Column("snr", "float64", "", "stat.snr", "largest signal to noise of its pixels"),
         _probability(
-            "association_probability", "P(multi-island) of the mask that joined the islands; NaN for one island"
+            "association_probability",
+            "least probability of the links that hold the islands together (of the mask that joined them where there "
+            "is no association network); NaN for one island",
         ),
         FLAGS,
     ),

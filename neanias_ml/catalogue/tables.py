@@ -128,7 +128,9 @@ def table_from_columns(
     return table
 
 
-def provenance_facts(radio_map: RadioMap, *, software: str, model: str = "") -> dict[str, str | int | float]:
+def provenance_facts(
+    radio_map: RadioMap, *, software: str, models: tuple[str, ...] = ()
+) -> dict[str, str | int | float]:
     """What a reader of a catalogue alone must know: software, map, digest, beam, frequency, unit, flags.
 
     There is no time and no folder among them, so that equal runs write equal files.
@@ -147,8 +149,8 @@ def provenance_facts(radio_map: RadioMap, *, software: str, model: str = "") -> 
     }
     if radio_map.frequency is not None:
         facts["frequency_hz"] = radio_map.frequency
-    if model:
-        facts["model"] = printable(model)
+    if models:
+        facts["models"] = printable("; ".join(models))
     facts["map_flags"] = ",".join(radio_map.flags)
     return facts
 

@@ -79,7 +79,9 @@ def write_catalogue(
     if parquet:
         require_parquet()
     started = time.perf_counter()
-    facts = provenance_facts(extraction.radio_map, software=run.software, model=_model_text(run))
+    facts = provenance_facts(
+        extraction.radio_map, software=run.software, models=tuple(str(model) for model in run.models)
+    )
     tables = build_tables(extraction, catalogue=catalogue, provenance=facts, descriptors=descriptors)
     sources = Sources.from_results(extraction, catalogue)
     outlines = island_outlines(extraction.layers if catalogue is None else (extraction.islands,))
@@ -167,8 +169,3 @@ def _write_pictures(
         title=title,
     )
     directory.write("report.html", partial(write_report, content))
-
-
-def _model_text(run: RunRecord) -> str:
-    """Name and digest of the model; empty where none was used."""
-    return f"{run.model_name} sha256:{run.model_digest}" if run.model_name else ""

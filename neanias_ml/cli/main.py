@@ -14,10 +14,12 @@ from neanias_ml.errors import NeaniasError, ResourceError
 VERBS = {
     "extract": "islands and components of a map (classical stage only)",
     "detect": "classified objects of a map: the main job",
+    "associate": "rows of any catalogue grouped into physical objects",
     "match": "two catalogues, of any finder, matched and compared",
     "select": "cuts on the rows of any catalogue",
     "simulate": "labelled maps for training and tests",
     "train": "networks from simulated and labelled maps",
+    "evaluate": "figures of the networks on maps of known content",
     "models": "trained networks by name: versions, aliases, look-up",
     "convert": "labels between COCO, CAESAR sidecars and DS9 regions",
     "datasets": "labels checked, counted and drawn",
@@ -35,7 +37,8 @@ EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code.
 
-    0 done, 2 wrong usage, 3 bad input, 4 resource trouble, 5 model trouble, 1 a bug of ours, 130 interrupted.
+    0 done, 2 wrong usage, 3 bad input, 4 resource trouble, 5 model trouble, 1 a bug of ours, 130 interrupted, 143
+    terminated while training.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
@@ -97,7 +100,7 @@ def _overview() -> str:
             *lines,
             "",
             "exit codes: 0 done, 2 wrong usage, 3 bad input, 4 resource trouble, 5 model trouble, 1 a bug of ours,",
-            "130 interrupted",
+            "130 interrupted, 143 terminated while training",
         ]
     )
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from jsonargparse import ArgumentParser, Namespace
 
-from neanias_ml.catalogue import OutputDirectory, RunRecord, write_catalogue
+from neanias_ml.catalogue import ModelIdentity, OutputDirectory, RunRecord, write_catalogue
 from neanias_ml.catalogue.write import refuse_input_as_output
 from neanias_ml.catalogue.writers import require_parquet
 from neanias_ml.cli.map_options import finder_of, open_map, supplied_noise
@@ -21,11 +21,10 @@ from neanias_ml.inference.objects import ObjectCatalogue
 
 
 @dataclass(frozen=True)
-class ModelUsed:
-    """Name and digest of the model of a run, what it has to say of the map, and what it counted."""
+class NetworkUse:
+    """The networks of a run, what they have to say of the map, and what they counted."""
 
-    name: str
-    digest: str
+    models: tuple[ModelIdentity, ...] = ()
     warnings: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
 
@@ -69,7 +68,7 @@ class MapRun:
         *,
         catalogue: ObjectCatalogue | None = None,
         timings: Mapping[str, float] | None = None,
-        model: ModelUsed | None = None,
+        networks: NetworkUse | None = None,
     ) -> None:
         """Write all files, and say where to look first.
 
@@ -79,20 +78,20 @@ class MapRun:
             What was found; no catalogue after ``extract``.
         timings
             Seconds of the stages after extraction.
-        model
-            The network that was used.
+        networks
+            The networks that were used; none after ``extract``.
         """
+        use = networks or NetworkUse()
         options = self.options
         run = RunRecord(
             command=self.command,
             configuration=self.configuration,
             timings={**self.finder.timings, **(timings or {})},
-            model_name=model.name if model else "",
-            model_digest=model.digest if model else "",
+            models=use.models,
             seed=options.seed,
             started=self.started,
-            warnings=(*extraction.radio_map.notes, *(model.warnings if model else ())),
-            counts=model.counts if model else {},
+            warnings=(*extraction.radio_map.notes, *use.warnings),
+            counts=use.counts,
         )
         self.progress("catalogue and pictures", 0, 1)
         files = write_catalogue(

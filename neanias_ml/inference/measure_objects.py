@@ -99,7 +99,7 @@ def _largest_extent(extraction: Extraction, rows: NDArray[np.int64]) -> tuple[fl
     return extent_on_sky(extraction.radio_map, points)
 
 
-def hull_vertices(points: NDArray[np.int64]) -> NDArray[np.int64]:
+def hull_vertices(points: AnyArray) -> AnyArray:
     """Vertices (K, 2) of the convex hull; the points themselves where they span no area."""
     if len(points) < 4:
         return points

@@ -58,9 +58,9 @@ class ObjectTable(Columns):
     p_multisland: FloatColumn
     p_flagged: FloatColumn
     morphology: NDArray[np.str_]
-    """finer class of an extended object; empty where none was decided"""
+    """finer class of an extended object, ``unsure`` where none is probable enough; empty where it was not asked for"""
     morphology_probability: FloatColumn
-    """NaN where none was decided"""
+    """of the most probable finer class; NaN where it was not asked for"""
     n_islands: IntColumn
     island_ids: NDArray[np.str_]
     """comma-separated, ascending"""
@@ -82,7 +82,8 @@ class ObjectTable(Columns):
     """direction of that distance, degrees east of north in [0, 180)"""
     snr: FloatColumn
     association_probability: FloatColumn
-    """probability of ``extended-multisland`` of the detection that joined the islands; NaN for a single island"""
+    """how probable it is that the islands belong together: the least probability of the links that hold them together,
+    or P(``extended-multisland``) of the mask that joined them; NaN for a single island"""
     flags: IntColumn
 
 

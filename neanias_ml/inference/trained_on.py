@@ -7,21 +7,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from neanias_ml.extraction import FinderConfig
-from neanias_ml.models.settings import BundleSettings
 
 WITHOUT_EFFECT = {"extended_flux_excess"}
 """Settings that change a column of the catalogue but nothing that the network sees."""
 
 
-def extraction_departures(finder: FinderConfig, settings: BundleSettings) -> tuple[str, ...]:
+def extraction_departures(
+    finder: FinderConfig, extractor: Mapping[str, Any], *, network: str = "network"
+) -> tuple[str, ...]:
     """Sentences on settings of the extraction that differ from those of the training, for the run's warnings.
 
     A seed threshold inside the range of the training counts as the same.
+
+    Parameters
+    ----------
+    finder
+        Settings of the extraction.
+    extractor
+        Those of the training, as the bundle keeps them.
+    network
+        What to call the network.
     """
-    trained = settings.extractor.get("finder")
+    trained = extractor.get("finder")
     if not isinstance(trained, Mapping):
         return ()
-    low, high = settings.extractor.get("seed_jitter", (finder.seed_threshold, finder.seed_threshold))
+    low, high = extractor.get("seed_jitter", (finder.seed_threshold, finder.seed_threshold))
     used, expected = _leaves(dataclasses.asdict(finder)), _leaves(trained)
     differing = [
         f"{name} {value} (training: {expected[name]})"
@@ -32,7 +42,7 @@ def extraction_departures(finder: FinderConfig, settings: BundleSettings) -> tup
     if not differing:
         return ()
     return (
-        f"the extraction differs from that of the network's training: {', '.join(differing)}; "
+        f"the extraction differs from that of the {network}'s training: {', '.join(differing)}; "
         "classes and probabilities are less certain than the model card says",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +52,23 @@ def plan_windows(islands: IslandTable, grid: ResampledGrid, *, window_size: int)
     anchors = (np.stack([islands.peak_y, islands.peak_x], axis=1) + 0.5) * grid.scale
     cells = np.floor(anchors / core).astype(np.int64)
     boxes = grid.boxes_to_grid(np.stack([islands.x0, islands.y0, islands.x1, islands.y1], axis=1))
+    places, place = np.unique(cells, axis=0, return_inverse=True)
+    owned = _rows_by(place.reshape(-1), count=len(places))
+    by_row: dict[int, NDArray[np.int64]] = {}
     planned = []
-    for row, col in np.unique(cells, axis=0):
-        y0, x0 = int(row) * core - halo, int(col) * core - halo
+    for (row, col), own in zip(places.tolist(), owned, strict=True):
+        y0, x0 = row * core - halo, col * core - halo
         window = Window(y0, y0 + window_size, x0, x0 + window_size)
-        overlaps = (boxes[:, 0] < window.x1) & (boxes[:, 2] > window.x0)
-        overlaps &= (boxes[:, 1] < window.y1) & (boxes[:, 3] > window.y0)
-        owned = np.flatnonzero((cells == (row, col)).all(axis=1))
-        planned.append(NetworkWindow(window=window, owned=owned, visible=np.flatnonzero(overlaps)))
+        if row not in by_row:  # places come row by row; to look at all islands for each of them would be quadratic
+            by_row = {row: np.flatnonzero((boxes[:, 1] < window.y1) & (boxes[:, 3] > window.y0))}
+        near = by_row[row]
+        visible = near[(boxes[near, 0] < window.x1) & (boxes[near, 2] > window.x0)]
+        planned.append(NetworkWindow(window=window, owned=own, visible=visible))
     return planned
+
+
+def _rows_by(group: NDArray[np.int64], *, count: int) -> list[NDArray[np.int64]]:
+    """Rows of each group, rising."""
+    order = np.argsort(group, kind="stable")
+    bounds = np.searchsorted(group[order], np.arange(count + 1))
+    return [order[start:stop] for start, stop in pairwise(bounds.tolist())]

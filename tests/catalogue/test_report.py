@@ -20,7 +20,7 @@ from astropy.coordinates import Angle
 from neanias_ml.catalogue import report_table
 from neanias_ml.catalogue.gallery import chosen_rows, cutout_window
 from neanias_ml.catalogue.html_parts import count_steps, css_key, histogram_svg
-from neanias_ml.catalogue.manifest import RunRecord
+from neanias_ml.catalogue.manifest import ModelIdentity, RunRecord
 from neanias_ml.catalogue.report_table import four_digits, position_texts, sexagesimal
 from neanias_ml.catalogue.sources import Sources
 from neanias_ml.catalogue.write import write_catalogue
@@ -88,8 +88,7 @@ def page(extraction: Extraction, catalogue: ObjectCatalogue, folder: Path) -> Pa
         command=("neanias-ml", ATTACK),
         configuration={"a": {ATTACK: [1.5, ATTACK]}},
         timings={"islands": 1.25, ATTACK: 0.5},
-        model_name=ATTACK,
-        model_digest="ab",
+        models=(ModelIdentity(ATTACK, ATTACK, "ab"),),
         seed=7,
         warnings=(ATTACK,),
     )

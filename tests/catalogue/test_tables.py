@@ -125,8 +125,8 @@ def test_ellipse_conversions_are_inverse() -> None:
 
 
 def test_provenance_names_the_map_without_its_folder(extraction: Extraction, tmp_path: Path) -> None:
-    facts = provenance_facts(extraction.radio_map, software="neanias_ml 9", model="m sha256:ab")
-    assert facts["software"] == "neanias_ml 9" and facts["model"] == "m sha256:ab"
+    facts = provenance_facts(extraction.radio_map, software="neanias_ml 9", models=("detector m sha256:ab", "b"))
+    assert facts["software"] == "neanias_ml 9" and facts["models"] == "detector m sha256:ab; b"
     assert facts["beam_major_arcsec"] == pytest.approx(10.0) and facts["frequency_hz"] == 1.4e9
     (tmp_path / "field\n1.fits").write_bytes(b"pixels")
     source = MapSource(tmp_path / "field\n1.fits", hdu=2)

@@ -17,7 +17,7 @@ import pytest
 from astropy.table import QTable
 from regions import Regions
 
-from neanias_ml.catalogue import OutputDirectory, RunRecord, write, write_catalogue
+from neanias_ml.catalogue import ModelIdentity, OutputDirectory, RunRecord, write, write_catalogue
 from neanias_ml.catalogue.manifest import peak_memory, plain
 from neanias_ml.catalogue.write import refuse_input_as_output
 from neanias_ml.errors import UsageError
@@ -34,8 +34,7 @@ RUN = RunRecord(
     command=("neanias-ml", "detect", "m.fits"),
     configuration={"seed_threshold": np.float32(5.0), "path": Path("a/b"), "nothing": math.nan},
     timings={"background": 0.5, "islands": 0.25},
-    model_name="small",
-    model_digest="cd" * 32,
+    models=(ModelIdentity("detector", "small", "cd" * 32), ModelIdentity("association", "graph", "ef" * 32)),
     seed=3,
     started=datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC),
     warnings=("the beam was assumed",),
@@ -73,7 +72,11 @@ def test_manifest_tells_how_to_repeat_the_run(
     content = json.loads((detected / "run.json").read_text())
     assert content["stage"] == "detect" and content["command"] == ["neanias-ml", "detect", "m.fits"]
     assert content["configuration"] == {"seed_threshold": 5.0, "path": "a/b", "nothing": None}
-    assert content["model"] == {"name": "small", "sha256": "cd" * 32} and content["seed"] == 3
+    assert content["models"] == {
+        "detector": {"name": "small", "sha256": "cd" * 32},
+        "association": {"name": "graph", "sha256": "ef" * 32},
+    }
+    assert content["seed"] == 3
     assert content["started"] == "2024-05-06T07:08:09+00:00"
     assert {"python", "numpy", "astropy", "neanias_ml"} <= set(content["versions"])
     assert content["timings_s"]["background"] == 0.5 and {"catalogue", "pictures"} <= set(content["timings_s"])

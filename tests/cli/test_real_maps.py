@@ -26,4 +26,4 @@ def test_detect(name, run, real_data, tmp_path):
     assert set(islands["object_id"]) == set(objects["object_id"])
     assert (tmp_path / "overview.png").stat().st_size > 20_000
     record = json.loads((tmp_path / "run.json").read_text())
-    assert record["model"]["sha256"] and record["timings_s"]
+    assert record["models"]["detector"]["sha256"] and record["timings_s"]

@@ -6,10 +6,15 @@ import torch
 
 from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.datasets.resampling import ResampledGrid
+from neanias_ml.errors import UsageError
 from neanias_ml.extraction import SourceFinder
 from neanias_ml.inference.detector import ObjectDetector
 from neanias_ml.inference.predict import FoundInstance, predict_window
 from neanias_ml.inference.windows import plan_windows
+from neanias_ml.models.association.bundle import GraphBundle, GraphSettings
+from neanias_ml.models.association.config import IslandGraphConfig
+from neanias_ml.models.association.grouping import Grouping
+from neanias_ml.models.association.network import IslandGraphNetwork
 from neanias_ml.models.bundle import ModelBundle
 from neanias_ml.models.config import IslandRCNNConfig
 from neanias_ml.models.rcnn import IslandRCNN
@@ -116,3 +121,56 @@ def test_progress_counts_windows(bundle, extraction):
     detector = ObjectDetector(bundle)
     detector(extraction, progress=lambda *call: calls.append(call))
     assert calls[-1] == ("network windows", detector.counts.windows, detector.counts.windows)
+
+
+@pytest.fixture
+def pairing(monkeypatch):
+    """A graph network that puts each island together with its nearest neighbour among those that are left."""
+
+    def group(graph_bundle, graph):
+        assert graph_bundle.settings.threshold == 0.3
+        object_of = np.arange(len(graph))
+        distance = np.linalg.norm(graph.islands.positions[:, None] - graph.islands.positions[None], axis=2)
+        one, other = sorted(np.unravel_index((distance + 1e9 * np.eye(len(graph))).argmin(), distance.shape))
+        object_of[other] = one
+        object_of = np.unique(object_of, return_inverse=True)[1]
+        sizes = np.bincount(object_of)
+        classes = np.tile([0.1, 0.2, 0.6, 0.05, 0.05], (len(sizes), 1))
+        classes[sizes > 1] = [0.05, 0.0, 0.0, 0.9, 0.05]
+        return Grouping(
+            object_of=object_of,
+            p_spurious=np.linspace(0.0, 0.5, len(graph)),
+            class_probabilities=classes,
+            joined_probability=np.where(sizes > 1, 0.75, np.nan),
+        )
+
+    monkeypatch.setattr("neanias_ml.inference.graph_association.group_islands", group)
+    architecture = IslandGraphConfig()
+    return GraphBundle(IslandGraphNetwork(architecture), GraphSettings.of(architecture), "1" * 64)
+
+
+def test_a_graph_network_groups_the_islands_of_the_whole_map(bundle, extraction, pairing):
+    detector = ObjectDetector(bundle, association=pairing, association_threshold=0.3)
+    catalogue = detector(extraction)
+    objects = catalogue.objects
+    (row,) = np.flatnonzero(objects.n_islands == 2)
+    assert len(objects) == len(extraction.islands) - 1
+    assert objects.class_name[row] == "extended-multisland"
+    assert objects.association_probability[row] == pytest.approx(0.75)
+    assert np.isnan(np.delete(objects.association_probability, row)).all()
+    np.testing.assert_allclose(catalogue.island_spurious, np.linspace(0.0, 0.5, len(extraction.islands)))
+    members = [int(i) for i in objects.island_ids[row].split(",")]
+    np.testing.assert_array_equal(catalogue.island_object_ids[np.array(members) - 1], objects.object_id[row])
+    assert list(detector.timings) == ["network", "association", "objects"]
+
+
+def test_the_graph_network_is_not_asked_of_an_empty_map(bundle, pairing):
+    pixels = np.minimum(correlated_noise((96, 96), np.random.default_rng(42)), 3.0)
+    catalogue = ObjectDetector(bundle, association=pairing)(SourceFinder()(make_map(pixels)))
+    assert len(catalogue.objects) == 0
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -0.1])
+def test_links_need_a_threshold_between_nothing_and_certainty(bundle, pairing, threshold):
+    with pytest.raises(UsageError, match="threshold"):
+        ObjectDetector(bundle, association=pairing, association_threshold=threshold)
