@@ -12,13 +12,16 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from neanias_ml.models.config import IslandRCNNConfig
+from neanias_ml.models.config import IslandRCNNConfig, tiles_in
 
 STAGE_CHANNELS = [64, 128, 256, 512]
+FEWEST_BEFORE_NMS, BEFORE_NMS_FACTOR = 1000, 4
+"""Boxes of a level that suppression looks at: so many, or this times the proposals that are to be left."""
 
 
 def build_backbone(config: IslandRCNNConfig) -> BackboneWithFPN:
@@ -67,21 +70,43 @@ class Float32RPNHead(RPNHead):
         return [level.float() for level in objectness], [level.float() for level in deltas]
 
 
-def build_rpn(config: IslandRCNNConfig) -> RegionProposalNetwork:
+class ScaledRPN(RegionProposalNetwork):
+    """RPN whose number of proposals grows with the window, so that they are as dense as in the windows of training."""
+
+    per_tile = 0
+
+    def limits(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Most boxes of a level before suppression, and most proposals of a window of ``shape`` after it."""
+        after = round(self.per_tile * tiles_in(shape))
+        return max(FEWEST_BEFORE_NMS, BEFORE_NMS_FACTOR * after), after
+
+    def forward(
+        self, images: ImageList, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Proposals per image and losses; see torchvision's ``RegionProposalNetwork``."""
+        before, after = self.limits(images.image_sizes[0])
+        self._post_nms_top_n = {"training": after, "testing": after}
+        self._pre_nms_top_n = {"training": before, "testing": before}
+        return cast(tuple[list[Tensor], dict[str, Tensor]], super().forward(images, features, targets))
+
+
+def build_rpn(config: IslandRCNNConfig) -> ScaledRPN:
     """Region proposal network over the five maps of `build_backbone`."""
     anchors = Float32Anchors(
         sizes=tuple((size,) for size in config.anchor_sizes),
         aspect_ratios=(config.anchor_ratios,) * len(config.anchor_sizes),
     )
     top = {"training": config.rpn_proposals, "testing": config.rpn_proposals}
-    return RegionProposalNetwork(
+    rpn = ScaledRPN(
         anchors,
         Float32RPNHead(config.fpn_channels, len(config.anchor_ratios)),
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,
         batch_size_per_image=256,
         positive_fraction=0.5,
-        pre_nms_top_n={"training": 1000, "testing": 1000},
+        pre_nms_top_n=top,
         post_nms_top_n=top,
         nms_thresh=config.rpn_nms_iou,
     )
+    rpn.per_tile = config.rpn_proposals
+    return rpn

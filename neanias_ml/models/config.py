@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from neanias_ml.models.classes import CLASS_NAMES
 
-ProposalMode = Literal["augment", "replace"]
+ProposalMode = Literal["augment", "replace", "rpn"]
 
 N_OUTPUTS = len(CLASS_NAMES) + 1
 """Outputs of the class head: background, then ``CLASS_NAMES``."""
 
 WINDOW_STRIDE = 32
 """Window height and width must be multiples of this (the stride of the deepest map with the pooled stem)."""
+
+TILE_SIDE = 256
+"""Side in pixels of the windows of training, to which limits on numbers of regions refer."""
+
+
+def tiles_in(shape: tuple[int, int]) -> float:
+    """Area of a window in tiles of `TILE_SIDE`, at least 1: what is limited per tile may be as dense in any window."""
+    return max(1.0, shape[0] * shape[1] / TILE_SIDE**2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +53,16 @@ class IslandRCNNConfig:
     """side in pixels of the regions that are pooled from the coarsest of the four maps; half of it, one finer, ..."""
 
     proposal_mode: ProposalMode = "augment"
-    """``augment`` adds proposals of an RPN to the islands, ``replace`` builds no RPN"""
+    """``augment`` adds proposals of an RPN to the islands, ``replace`` builds no RPN, ``rpn`` finds objects by its RPN
+    alone: islands are read out, but neither learnt from nor detected"""
+    unions_per_tile: int = 64
+    """unions of neighbouring islands among the proposals, the most plausible ones, per 256 x 256 pixels of a window
+    (more where islands are crowded); 0 proposes islands alone"""
     anchor_sizes: tuple[float, ...] = (8.0, 16.0, 32.0, 64.0, 128.0)
     """one size in pixels per pyramid level"""
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     rpn_proposals: int = 50
-    """proposals of the RPN per window, after its suppression"""
+    """proposals of the RPN per 256 x 256 pixels of a window, after its suppression"""
     rpn_nms_iou: float = 0.7
 
     regions_per_image: int = 128
@@ -75,14 +87,17 @@ class IslandRCNNConfig:
     nms_iou: float = 0.5
     """detections overlapping a better one by more are dropped, whatever their class"""
     detections_per_window: int = 300
+    """most detections of a window of 256 x 256 pixels, of a larger one in proportion; those left out are counted"""
 
     def __post_init__(self) -> None:
         if len(self.blocks) != 4 or min(self.blocks) < 1:
             raise ValueError(f"blocks must be four positive counts, not {self.blocks}")
         if len(self.anchor_sizes) != 5:
             raise ValueError(f"anchor_sizes must hold one size for each of the five levels, not {self.anchor_sizes}")
-        if self.proposal_mode not in ("augment", "replace"):
-            raise ValueError(f"proposal_mode must be 'augment' or 'replace', not {self.proposal_mode!r}")
+        if self.proposal_mode not in get_args(ProposalMode):
+            raise ValueError(f"proposal_mode must be one of {get_args(ProposalMode)}, not {self.proposal_mode!r}")
+        if self.unions_per_tile < 0:
+            raise ValueError(f"unions_per_tile must not be negative, as {self.unions_per_tile} is")
         if len(self.class_weights) != N_OUTPUTS or min(self.class_weights) < 0:
             raise ValueError(f"class_weights must be {N_OUTPUTS} non-negative numbers, not {self.class_weights}")
         if not 0 < self.background_iou <= self.foreground_iou <= 1:

@@ -55,19 +55,36 @@ def paste_masks(boxes: Tensor, masks: Tensor, shape: tuple[int, int], *, thresho
     Tensor
         (N, H, W) bool: pixel centres where the interpolated probability is at least ``threshold``.
     """
-    height, width = shape
-    pasted = torch.zeros((len(boxes), height, width), dtype=torch.bool, device=masks.device)
-    for index, (box, mask) in enumerate(zip(boxes.tolist(), masks.to(torch.float32), strict=True)):
-        x0, y0, x1, y1 = box
-        left, right = max(int(x0), 0), min(math.ceil(x1), width)
-        top, bottom = max(int(y0), 0), min(math.ceil(y1), height)
-        if right <= left or bottom <= top or x1 <= x0 or y1 <= y0:
-            continue
-        # grid_sample counts from -1 to 1 across the box; pixel centres lie at half-integers
-        across = (torch.arange(left, right, device=mask.device) + 0.5 - x0) / (x1 - x0) * 2 - 1
-        down = (torch.arange(top, bottom, device=mask.device) + 0.5 - y0) / (y1 - y0) * 2 - 1
-        grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1)[None].to(mask.dtype)
-        values = functional.grid_sample(mask[None, None], grid, padding_mode="border", align_corners=False)
-        inside = (across.abs() <= 1)[None, :] & (down.abs() <= 1)[:, None]
-        pasted[index, top:bottom, left:right] = (values[0, 0] >= threshold) & inside
+    pasted = torch.zeros((len(boxes), *shape), dtype=torch.bool, device=masks.device)
+    for index, (box, mask) in enumerate(zip(boxes, masks, strict=True)):
+        (rows, columns), part = paste_mask(box, mask, shape, threshold=threshold)
+        pasted[index, rows, columns] = part
     return pasted
+
+
+def paste_mask(
+    box: Tensor, mask: Tensor, shape: tuple[int, int], *, threshold: float = MASK_THRESHOLD
+) -> tuple[tuple[slice, slice], Tensor]:
+    """One mask of `paste_masks`, only within its box: rows and columns of the window, and the mask (bool) there.
+
+    Parameters
+    ----------
+    box
+        (4,) xyxy pixels, half-open.
+    mask
+        (M, M) probabilities on the grid of the box.
+    """
+    height, width = shape
+    x0, y0, x1, y1 = box.tolist()
+    left, right = max(int(x0), 0), min(math.ceil(x1), width)
+    top, bottom = max(int(y0), 0), min(math.ceil(y1), height)
+    if right <= left or bottom <= top or x1 <= x0 or y1 <= y0:
+        return (slice(0, 0), slice(0, 0)), torch.zeros((0, 0), dtype=torch.bool, device=mask.device)
+    # grid_sample counts from -1 to 1 across the box; pixel centres lie at half-integers
+    across = (torch.arange(left, right, device=mask.device) + 0.5 - x0) / (x1 - x0) * 2 - 1
+    down = (torch.arange(top, bottom, device=mask.device) + 0.5 - y0) / (y1 - y0) * 2 - 1
+    grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1)[None].to(torch.float32)
+    source = mask[None, None].to(torch.float32)
+    values = functional.grid_sample(source, grid, padding_mode="border", align_corners=False)
+    inside = (across.abs() <= 1)[None, :] & (down.abs() <= 1)[:, None]
+    return (slice(top, bottom), slice(left, right)), (values[0, 0] >= threshold) & inside

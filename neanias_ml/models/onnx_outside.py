@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchvision.models.detection.rpn import RegionProposalNetwork
-
 from neanias_ml.datasets.channels import ASINH_SOFTENING, ASINH_UNIT, SMOOTHING_BEAMS, SNR_CLIP
-from neanias_ml.models.config import WINDOW_STRIDE
+from neanias_ml.models.backbone import BEFORE_NMS_FACTOR, ScaledRPN
+from neanias_ml.models.config import TILE_SIDE, WINDOW_STRIDE
 from neanias_ml.models.heads import BOX_POOL, MASK_POOL
 from neanias_ml.models.masks import MASK_THRESHOLD
 from neanias_ml.models.rcnn import IslandRCNN
@@ -56,6 +55,12 @@ def outside_steps(model: IslandRCNN, settings: BundleSettings) -> dict[str, Any]
             "score_thresholds": dict(zip(settings.classes, model.operating_point.score_thresholds, strict=True)),
             "nms_iou": model.config.nms_iou,
             "detections_per_window": model.config.detections_per_window,
+            "regions": "those of the RPN alone" if model.config.proposal_mode == "rpn" else "all",
+            "limits": "detections_per_window and post_nms_top_n are those of windows up to tile_side x tile_side "
+            "pixels and grow with the area of larger ones; pre_nms_top_n is then at least pre_nms_factor times the "
+            "latter",
+            "tile_side": TILE_SIDE,
+            "pre_nms_factor": BEFORE_NMS_FACTOR,
         },
         "masks": {
             "rule": "pool the decoded boxes of the detections for the mask head; sigmoid(mask_logits) interpolated "
@@ -87,23 +92,25 @@ def _proposals(settings: BundleSettings) -> dict[str, Any]:
     return {
         "rule": "boxes of the islands of the classical extraction with a margin, first; then their enlargements and "
         "the unions of neighbours, as neanias_ml.models.proposals.island_proposals makes them",
+        "unions_per_tile": settings.architecture.unions_per_tile,
         "extractor": dict(settings.extractor),
     }
 
 
-def _rpn_proposals(rpn: RegionProposalNetwork | None) -> dict[str, Any] | None:
+def _rpn_proposals(rpn: ScaledRPN | None) -> dict[str, Any] | None:
     """Anchors and suppression of the RPN; None without one."""
     if rpn is None:
         return None
     cells = rpn.anchor_generator.cell_anchors
+    before, after = rpn.limits((TILE_SIDE, TILE_SIDE))
     return {
         "rule": "anchors: the cell's box shifted by (column * stride, row * stride) of each place of each map; decode "
         "them by deltas_*; per map the pre_nms_top_n of the largest objectness; clip to the window, drop sides below "
         "min_side; suppress within each map; of what is left the post_nms_top_n of the largest objectness follow the "
         "islands' proposals",
         "cell_anchors": [[[float(value) for value in box] for box in level.tolist()] for level in cells],
-        "pre_nms_top_n": rpn.pre_nms_top_n(),
-        "post_nms_top_n": rpn.post_nms_top_n(),
+        "pre_nms_top_n": before,
+        "post_nms_top_n": after,
         "nms_iou": rpn.nms_thresh,
         "min_side": rpn.min_size,
         "decoding": _decoding("deltas_*", list(rpn.box_coder.weights), rpn.box_coder.bbox_xform_clip),

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from neanias_ml.models.calibration import OperatingPoint
-from neanias_ml.models.config import IslandRCNNConfig
+from neanias_ml.models.config import IslandRCNNConfig, tiles_in
 from neanias_ml.models.heads import RegionOutputs
 from neanias_ml.models.region_training import BOX_CODER
 from neanias_ml.models.regions import sanitise_boxes
@@ -38,7 +38,7 @@ class WindowPrediction:
     proposal_index: Tensor
     """(N,) int64 row of the proposal that led to the detection; -1 where the RPN did"""
     n_dropped: int
-    """detections left out because ``detections_per_window`` was reached"""
+    """detections left out because the limit of ``detections_per_window`` was reached"""
     readout_probabilities: Tensor
     """(P, 6) of each proposal's own box; a high background means: not an object by itself (a part of one, or noise)"""
     readout_spurious: Tensor
@@ -91,21 +91,22 @@ class Selection:
 
 
 def select_detections(
-    regions: ScoredRegions, *, point: OperatingPoint, shape: tuple[int, int], config: IslandRCNNConfig
+    regions: ScoredRegions, *, point: OperatingPoint, shape: tuple[int, int], config: IslandRCNNConfig, first: int = 0
 ) -> Selection:
     """Refine, threshold per class, and suppress overlaps whatever the class.
 
     Each region stands for its most probable class among those that pass their threshold. Ties are broken by the box
-    coordinates, so the result does not depend on the order of the regions.
+    coordinates, so the result does not depend on the order of the regions. Regions before row ``first`` are left out.
     """
     boxes = sanitise_boxes(BOX_CODER.decode_single(regions.deltas, regions.boxes), shape)
     by_class = regions.probabilities[:, 1:]
     passing = by_class >= by_class.new_tensor(point.score_thresholds)
+    passing[:first] = False
     scores, classes = torch.where(passing, by_class, torch.full_like(by_class, -1.0)).max(dim=1)
     rows = torch.nonzero(scores >= 0)[:, 0]
     rows = rows[_ranking(boxes[rows], scores[rows])]
     kept = rows[nms(boxes[rows], scores[rows], config.nms_iou)]
-    limit = config.detections_per_window
+    limit = round(config.detections_per_window * tiles_in(shape))
     n_dropped = max(len(kept) - limit, 0)
     kept = kept[:limit]
     return Selection(kept, boxes[kept], scores[kept], classes[kept] + 1, n_dropped)

@@ -10,14 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from neanias_ml.models.config import tiles_in
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 REDUNDANT_GROWTH = 1.05
 """a union not larger than this times its largest member says nothing that the member does not"""
 
-UNIONS_PER_TILE, TILE_SIDE = 64, 256
-"""most unions in a square of this side in pixels"""
+UNIONS_PER_TILE = 64
+"""most unions per tile (`neanias_ml.models.config.TILE_SIDE`) of a window in which islands are sparse"""
+
+UNIONS_PER_ISLAND = 2
+"""where islands are crowded, as many unions for each of them: more neighbours must not mean fewer unions"""
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,13 @@ class ProposalSet:
         (P, 4) float32 xyxy pixels, half-open. The first I rows are the islands' own padded boxes in input order.
     island_index
         (P,) int64: 0 .. I - 1 for the first I rows, -1 for enlarged boxes and unions.
+    n_unions_left_out
+        Unions of neighbours that were less plausible than those that the limit let in.
     """
 
     boxes: NDArray[np.float32]
     island_index: IntArray
+    n_unions_left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -49,7 +57,7 @@ def island_proposals(
     *,
     pixels_per_beam: float,
     scales: tuple[float, ...] = (1.0, 1.3),
-    max_unions: int | None = None,
+    unions_per_tile: int = UNIONS_PER_TILE,
     fluxes: NDArray[Any] | None = None,
     shape: tuple[int, int] | None = None,
     padding_beams: float = 0.125,
@@ -69,9 +77,10 @@ def island_proposals(
         Beam FWHM in pixels.
     scales
         Factors on the sides of the own boxes; 1 is the own box, which is always there.
-    max_unions
-        Most unions per window; the least plausible are left out. By default 64 per 256 x 256 pixels of ``shape``,
-        so that windows of any size get proposals of the same density; 64 without a shape.
+    unions_per_tile
+        Most unions per 256 x 256 pixels of ``shape`` (of one such tile without it), so that windows of any size get
+        proposals of the same density, or `UNIONS_PER_ISLAND` for each island where that is more. The least plausible
+        are left out and counted. 0 for no unions.
     fluxes
         (I,) total fluxes; without them the ranking goes by geometry alone.
     shape
@@ -86,33 +95,36 @@ def island_proposals(
     ValueError
         If shapes do not fit, a value is not finite, or a setting is out of range.
     """
-    max_unions = default_unions(shape) if max_unions is None else max_unions
     islands = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) if np.size(boxes) == 0 else np.asarray(boxes, float)
     brightness = np.ones(len(islands)) if fluxes is None else np.asarray(fluxes, dtype=np.float64)
-    _check(islands, brightness, pixels_per_beam, scales, max_unions)
+    _check(islands, brightness, pixels_per_beam, scales, unions_per_tile)
     own = _scaled(islands, 1.0, padding=padding_beams * pixels_per_beam, min_side=pixels_per_beam)
     canonical = np.lexsort((brightness, *own.T[::-1]))
     ordered = own[canonical]
     enlarged = [_scaled(ordered, scale, padding=0.0, min_side=pixels_per_beam) for scale in scales if scale != 1.0]
     reach = reach_beams * pixels_per_beam
-    unions = _best_unions(ordered, brightness[canonical], max_unions, n_neighbours=n_neighbours, reach=reach)
-    combined = np.concatenate([own, *enlarged, unions])
+    limit = most_unions(shape, len(islands), per_tile=unions_per_tile)
+    unions = np.empty((0, 4))
+    if limit:
+        unions = _ranked_unions(ordered, brightness[canonical], n_neighbours=n_neighbours, reach=reach)
+    combined = np.concatenate([own, *enlarged, unions[:limit]])
     if shape is not None:
         combined = _clipped(combined, shape)
     index = np.full(len(combined), -1, dtype=np.int64)
     index[: len(own)] = np.arange(len(own))
-    return ProposalSet(combined.astype(np.float32), index)
+    return ProposalSet(combined.astype(np.float32), index, max(len(unions) - limit, 0))
 
 
-def default_unions(shape: tuple[int, int] | None) -> int:
-    """Number of unions for a window of ``shape``: as many per area as in the windows of training."""
-    if shape is None:
-        return UNIONS_PER_TILE
-    return max(1, round(UNIONS_PER_TILE * shape[0] * shape[1] / TILE_SIDE**2))
+def most_unions(shape: tuple[int, int] | None, n_islands: int, *, per_tile: int = UNIONS_PER_TILE) -> int:
+    """Limit on the unions of a window: as many per area as in the windows of training, more where it is crowded."""
+    if per_tile == 0:
+        return 0
+    tiles = 1.0 if shape is None else tiles_in(shape)
+    return max(round(per_tile * tiles), UNIONS_PER_ISLAND * n_islands)
 
 
 def _check(
-    boxes: FloatArray, fluxes: FloatArray, pixels_per_beam: float, scales: tuple[float, ...], max_unions: int
+    boxes: FloatArray, fluxes: FloatArray, pixels_per_beam: float, scales: tuple[float, ...], unions_per_tile: int
 ) -> None:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes must have the shape (I, 4), not {boxes.shape}")
@@ -122,8 +134,8 @@ def _check(
         raise ValueError("island boxes and fluxes must be finite")
     if (boxes[:, 2:] < boxes[:, :2]).any():
         raise ValueError("an island box has its upper corner below its lower one; boxes are x0, y0, x1, y1")
-    if not pixels_per_beam > 0 or max_unions < 0 or not all(scale > 0 for scale in scales):
-        raise ValueError("pixels_per_beam and scales must be positive and max_unions not negative")
+    if not pixels_per_beam > 0 or unions_per_tile < 0 or not all(scale > 0 for scale in scales):
+        raise ValueError("pixels_per_beam and scales must be positive and unions_per_tile not negative")
 
 
 def _scaled(boxes: FloatArray, scale: float, *, padding: float, min_side: float) -> FloatArray:
@@ -137,14 +149,12 @@ def _clipped(boxes: FloatArray, shape: tuple[int, int]) -> FloatArray:
     return np.clip(boxes, 0.0, limits)
 
 
-def _best_unions(
-    boxes: FloatArray, fluxes: FloatArray, max_unions: int, *, n_neighbours: int, reach: float
-) -> FloatArray:
-    """(U, 4) bounding boxes of the most plausible pairs and triples, best first."""
+def _ranked_unions(boxes: FloatArray, fluxes: FloatArray, *, n_neighbours: int, reach: float) -> FloatArray:
+    """(U, 4) bounding boxes of pairs and triples of neighbours, the most plausible first."""
     neighbours = _mutual_neighbours(boxes, n_neighbours, reach)
     pairs = _pairs(neighbours)
     triples = _triples(neighbours)
-    if max_unions == 0 or not len(pairs):
+    if not len(pairs):
         return np.empty((0, 4))
     unions = np.concatenate([_union(boxes, pairs), _union(boxes, triples)])
     costs = np.concatenate([_pair_cost(boxes, fluxes, pairs), _triple_cost(boxes, fluxes, triples)])
@@ -154,7 +164,7 @@ def _best_unions(
     best_first = np.lexsort((*unions.T[::-1], costs))
     unions = unions[best_first]
     _, first = np.unique(unions, axis=0, return_index=True)
-    return unions[np.sort(first)[:max_unions]]
+    return unions[np.sort(first)]
 
 
 def _mutual_neighbours(boxes: FloatArray, n_neighbours: int, reach: float) -> IntArray:

@@ -22,6 +22,9 @@ from neanias_ml.models.regions import pool_regions, sanitise_boxes, with_image_i
 
 Pyramid = list[Tensor]
 
+REGIONS_AT_ONCE, MASKS_AT_ONCE = 4096, 512
+"""Regions that the heads look at together: what a crowded window needs of memory has an end."""
+
 
 class IslandRCNN(nn.Module):
     """Instance detector for radio maps.
@@ -46,7 +49,7 @@ class IslandRCNN(nn.Module):
         self.operating_point = operating_point or OperatingPoint()
         self.strides = pyramid_strides(config)
         self.backbone = build_backbone(config)
-        self.rpn = build_rpn(config) if config.proposal_mode == "augment" else None
+        self.rpn = None if config.proposal_mode == "replace" else build_rpn(config)
         self.region_head = RegionHead(config)
         self.mask_head = MaskHead(config)
         self.class_weights: Tensor
@@ -74,8 +77,9 @@ class IslandRCNN(nn.Module):
         regions = external
         if self.rpn is not None:
             suggested, rpn_losses = self.rpn(ImageList(images, [shape] * len(images)), maps, truth)
-            pairs = zip(external, suggested, strict=True)
-            regions = [torch.cat([own, sanitise_boxes(more, shape)]) for own, more in pairs]
+            proposed = [sanitise_boxes(boxes, shape) for boxes in suggested]
+            alone = self.training and self.config.proposal_mode == "rpn"
+            regions = proposed if alone else [torch.cat(pair) for pair in zip(external, proposed, strict=True)]
         if self.training and truth is not None:
             return self._region_losses(pyramid, regions, truth) | self._weigh_rpn(rpn_losses)
         counts = [len(boxes) for boxes in external]
@@ -98,25 +102,27 @@ class IslandRCNN(nn.Module):
         }
 
     def _classify(self, pyramid: Pyramid, regions: list[Tensor]) -> RegionOutputs:
-        pooled = self._pool(pyramid, regions, size=BOX_POOL)
-        outputs: RegionOutputs = self.region_head(pooled, torch.cat(regions))
-        return outputs
+        parts = with_image_index(regions).split(REGIONS_AT_ONCE)
+        outputs = [self.region_head(self._pool(pyramid, part, size=BOX_POOL), part[:, 1:]) for part in parts]
+        return RegionOutputs(*(torch.cat(column) for column in zip(*outputs, strict=True)))
 
-    def _pool(self, pyramid: Pyramid, regions: list[Tensor], *, size: int) -> Tensor:
-        indexed = with_image_index(regions)
+    def _masks(self, pyramid: Pyramid, boxes: list[Tensor]) -> Tensor:
+        """Logits (N, 28, 28) of the boxes of all images."""
+        parts = with_image_index(boxes).split(MASKS_AT_ONCE)
+        return torch.cat([self.mask_head(self._pool(pyramid, part, size=MASK_POOL)) for part in parts])
+
+    def _pool(self, pyramid: Pyramid, regions: Tensor, *, size: int) -> Tensor:
         return pool_regions(
-            pyramid, indexed, strides=self.strides, size=size, coarsest_size=self.config.region_level_size
+            pyramid, regions, strides=self.strides, size=size, coarsest_size=self.config.region_level_size
         )
 
-    def _region_losses(
-        self, pyramid: Pyramid, regions: list[Tensor], targets: list[WindowTarget]
-    ) -> dict[str, Tensor]:
+    def _region_losses(self, pyramid: Pyramid, regions: list[Tensor], targets: list[WindowTarget]) -> dict[str, Tensor]:
         samples = [sample_regions(boxes, target, self.config) for boxes, target in zip(regions, targets, strict=True)]
         outputs = self._classify(pyramid, [sample.boxes for sample in samples])
         losses = region_losses(outputs, samples, self.config, self.class_weights)
         positives = [sample.boxes[sample.labels > 0] for sample in samples]
-        logits = self.mask_head(self._pool(pyramid, positives, size=MASK_POOL))
-        losses["loss_mask"] = self.config.weight_mask * mask_loss(logits, mask_targets(samples, targets))
+        by_mask = mask_loss(self._masks(pyramid, positives), mask_targets(samples, targets))
+        losses["loss_mask"] = self.config.weight_mask * by_mask
         return losses
 
     def _predict(
@@ -131,10 +137,12 @@ class IslandRCNN(nn.Module):
     def _predict_window(
         self, pyramid: Pyramid, regions: ScoredRegions, n_external: int, shape: tuple[int, int]
     ) -> WindowPrediction:
-        found = select_detections(regions, point=self.operating_point, shape=shape, config=self.config)
+        first = n_external if self.config.proposal_mode == "rpn" else 0
+        point, config = self.operating_point, self.config
+        found = select_detections(regions, point=point, shape=shape, config=config, first=first)
         masks = found.boxes.new_zeros((0, MASK_SIZE, MASK_SIZE))
         if len(found.boxes):
-            masks = self.mask_head(self._pool(pyramid, [found.boxes], size=MASK_POOL)).sigmoid()
+            masks = self._masks(pyramid, [found.boxes]).sigmoid()
         return WindowPrediction(
             boxes=found.boxes,
             scores=found.scores,

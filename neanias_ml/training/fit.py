@@ -23,15 +23,14 @@ from neanias_ml.training.callbacks import AveragedWeights
 from neanias_ml.training.checkpoint_files import read_checkpoint, read_description
 from neanias_ml.training.checkpoints import check_architecture, checkpoint_description, require_checkpoint
 from neanias_ml.training.fit_config import FitConfig
+from neanias_ml.training.memory import BatchTooLargeError, StepsOfThisPiece, release_memory, smaller_batches
 from neanias_ml.training.network_kind import FinishedFit, FittedNetwork, NetworkKind
 from neanias_ml.training.run_folder import RunFolder
 from neanias_ml.training.run_record import RunWatch
-from neanias_ml.training.strategy import process_layout
+from neanias_ml.training.strategy import ProcessLayout, process_layout
 from neanias_ml.training.task import NetworkTask
+from neanias_ml.training.termination import EXIT_TERMINATED, sigterm_ends_the_program
 from neanias_ml.training.trainer import build_trainer
-
-EXIT_TERMINATED = 143
-"""Exit code of a program that SIGTERM has ended."""
 
 _LOST_PROCESS = re.compile("HorovodInternalError|DistBackendError|DistNetworkError|gloo/transport")
 """How Horovod, NCCL and Gloo tell that a process does not answer any more; Gloo's errors have no type of their own."""
@@ -84,54 +83,96 @@ def train_network(
     ModelError
         If the loss is not finite, or a checkpoint or ``initial`` is damaged or of another architecture.
     ResourceError
-        If a checkpoint cannot be written, or another process of the run is lost.
+        If a checkpoint cannot be written, another process of the run is lost, or the memory of the GPU does not
+        suffice, other than in the first steps of a single process: those are taken again in smaller batches.
     """
-    fit: FitConfig = recipe.fit
-    folder, manifest, watch = RunFolder(Path(output)), read_manifest(data), watch or RunWatch()
-    layout = process_layout(fit)
+    folder, watch = RunFolder(Path(output)), watch or RunWatch()
+    manifest, layout = read_manifest(data), process_layout(recipe.fit)
     folder.require_usable(resume=resume, overwrite=overwrite)
     kind.check(manifest, recipe, data=data)
     checkpoint = require_checkpoint(folder.checkpoints) if resume else None
-    if fit.threads:
-        torch.set_num_threads(fit.threads)
+    if recipe.fit.threads:
+        torch.set_num_threads(recipe.fit.threads)
     _quieten_lightning()
-    lightning.seed_everything(fit.seed, workers=True, verbose=False)
-    trainer = build_trainer(folder, fit, layout=layout, loggers=loggers)
-    with watch.ending_with(trainer):
-        module = kind.data_module(data, recipe)
-        task = kind.task(recipe, module)
-        parent = kind.initial_weights(initial, task) if initial is not None else None
-        task.identity = checkpoint_description(
-            network=kind.network, architecture=dataclasses.asdict(task.config), step=0
-        )
-        if checkpoint is not None:
-            check_architecture(read_description(checkpoint), task.identity, where=checkpoint)
+    places = (Path(data), folder, manifest, layout, initial, checkpoint)
+    job = _Job(kind, *places, overwrite=overwrite, loggers=loggers, watch=watch)
+    while True:
+        try:
+            return _train(job, recipe)
+        except BatchTooLargeError as error:
+            steps = error.steps
+        # outside of the handler: an error holds on to what fills the memory
+        release_memory()
+        recipe = smaller_batches(recipe, steps=steps, alone=layout.strategy == "single")
+        watch.notes(batch_size=recipe.fit.batch_size, accumulate=recipe.fit.accumulate)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What a run is about, whatever the size of its batches."""
+
+    kind: NetworkKind
+    data: Path
+    folder: RunFolder
+    manifest: dict[str, Any]
+    layout: ProcessLayout
+    initial: Path | None
+    checkpoint: Path | None
+    overwrite: bool
+    loggers: Sequence[Logger]
+    watch: RunWatch
+
+
+def _train(job: _Job, recipe: Any) -> FittedNetwork | None:
+    """One attempt: from random or given weights to the judged network."""
+    lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
+    trainer = build_trainer(job.folder, recipe.fit, layout=job.layout, loggers=job.loggers)
+    with job.watch.ending_with(trainer):
+        module = job.kind.data_module(job.data, recipe)
+        task, parent = _begun_task(job, recipe, module)
         trainer.strategy.barrier()  # where the processes know each other by now (Horovod)
         if trainer.is_global_zero:
-            folder.prepare(overwrite=overwrite)
-        watch.begins(layout=layout, trainer=trainer, manifest=manifest, parent=parent)
-        _optimise(trainer, task, module, checkpoint=checkpoint)
+            job.folder.prepare(overwrite=job.overwrite)
+        job.watch.begins(layout=job.layout, trainer=trainer, manifest=job.manifest, parent=parent)
+        _optimise(trainer, task, module, checkpoint=job.checkpoint)
         if not trainer.is_global_zero:
             return None
-        model = _chosen_weights(trainer, task, folder, fit)
         finished = FinishedFit(
-            model=plain_batch_norm(model),
+            model=plain_batch_norm(_chosen_weights(trainer, task, job.folder, recipe.fit)),
             module=module,
-            folder=folder,
+            folder=job.folder,
             recipe=recipe,
-            manifest=manifest,
+            manifest=job.manifest,
             steps=trainer.global_step,
-            provenance={"parent_digest": parent, **watch.provenance},
+            provenance={"parent_digest": parent, **job.watch.provenance},
         )
-        fitted = kind.finish(finished)
-        watch.finished(fitted)
+        with sigterm_ends_the_program():
+            fitted = job.kind.finish(finished)
+        job.watch.finished(fitted)
     return fitted
+
+
+def _begun_task(job: _Job, recipe: Any, module: Any) -> tuple[NetworkTask, str | None]:
+    """The task with the weights that the run begins with, and the digest of the bundle that they are from."""
+    task = job.kind.task(recipe, module)
+    parent = job.kind.initial_weights(job.initial, task) if job.initial is not None else None
+    task.identity = checkpoint_description(
+        network=job.kind.network, architecture=dataclasses.asdict(task.config), step=0
+    )
+    if job.checkpoint is not None:
+        check_architecture(read_description(job.checkpoint), task.identity, where=job.checkpoint)
+    return task, parent
 
 
 def _optimise(trainer: lightning.Trainer, task: NetworkTask, module: Any, *, checkpoint: Path | None) -> None:
     """Train; an interrupt leaves as what it was: Lightning turns it into the end of the program."""
+    watched = StepsOfThisPiece()
+    trainer.callbacks.append(watched)
+    too_large = False
     try:
         trainer.fit(task, module, ckpt_path=checkpoint, weights_only=True)
+    except torch.OutOfMemoryError:
+        too_large = True
     except SIGTERMException as stop:
         raise SystemExit(EXIT_TERMINATED) from stop
     except SystemExit as stop:
@@ -146,6 +187,9 @@ def _optimise(trainer: lightning.Trainer, task: NetworkTask, module: Any, *, che
                 "see what it printed, and go on from the last checkpoint with --resume",
             ) from error
         raise
+    if too_large:
+        module.teardown("fit")
+        raise BatchTooLargeError(watched.steps)
 
 
 def _chosen_weights(trainer: lightning.Trainer, task: NetworkTask, folder: RunFolder, fit: FitConfig) -> nn.Module:

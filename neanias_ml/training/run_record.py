@@ -88,6 +88,10 @@ class RunWatch:
             text = yaml.safe_dump(dict(self._configuration), sort_keys=False)
             replace_text(self._folder.configuration, text)
 
+    def notes(self, **values: Any) -> None:
+        """What else there is to know of the run (plain JSON values)."""
+        self._record |= values
+
     def finished(self, fitted: FittedNetwork) -> None:
         """The bundle is there."""
         report = fitted.report

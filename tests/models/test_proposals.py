@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -75,9 +77,9 @@ def test_true_doubles_rank_before_chance_pairs():
     fluxes = np.concatenate([rng.uniform(1, 50, 60), flux, flux * rng.uniform(0.7, 1.4, 12)])
     found = island_proposals(boxes, pixels_per_beam=BEAM, padding_beams=0.0, fluxes=fluxes)
     unions = np.concatenate([np.minimum(first, second)[:, :2], np.maximum(first, second)[:, 2:]], axis=1)
-    hits = sum(contains(found.boxes[found.island_index < 0], union) for union in unions)
-    assert hits >= 11
-    assert len(found) <= 2 * len(boxes) + 64
+    ranked = found.boxes[2 * len(boxes) :]
+    assert sum(contains(ranked[:64], union) for union in unions) >= 11
+    assert len(ranked) == 2 * len(boxes)
 
 
 def test_no_union_beyond_the_reach():
@@ -86,10 +88,31 @@ def test_no_union_beyond_the_reach():
     assert len(island_proposals(boxes, pixels_per_beam=BEAM, scales=(), reach_beams=100.0)) == 3
 
 
-def test_cap_on_unions_and_many_islands():
-    found = island_proposals(random_islands(1000, seed=2), pixels_per_beam=BEAM, max_unions=10)
-    assert len(found) == 2010
-    assert len(island_proposals(random_islands(50), pixels_per_beam=BEAM, max_unions=0)) == 100
+def test_unions_are_limited_by_area_and_not_fewer_for_each_island_where_they_are_crowded():
+    sparse, crowded = random_islands(30, seed=2), random_islands(1000, seed=2)
+    options = {"pixels_per_beam": BEAM, "shape": (512, 512), "scales": ()}
+    everything = island_proposals(sparse, **options, unions_per_tile=10_000)
+    assert everything.n_unions_left_out == 0
+    for per_tile, limit in ((5, 60), (20, 80), (0, 0)):  # two for each island; by area
+        found = island_proposals(sparse, **options, unions_per_tile=per_tile)
+        assert len(found) == 30 + limit
+        np.testing.assert_array_equal(found.boxes, everything.boxes[: 30 + limit])
+        assert found.n_unions_left_out == (len(everything) - 30 - limit if limit else 0)
+    found = island_proposals(crowded, **options)
+    assert len(found) == 1000 + 2000 and found.n_unions_left_out > 1000
+
+
+def test_fifty_thousand_islands_take_memory_in_proportion():
+    """Ten times the islands of a window take ten times the memory; a table of all pairs would take a hundred times."""
+    peaks = []
+    for number in (5_000, 50_000):
+        boxes = random_islands(number, side=100.0 * number**0.5)
+        tracemalloc.start()
+        found = island_proposals(boxes, pixels_per_beam=BEAM, shape=(512, 512))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(found) == 4 * number
+    assert peaks[1] < 15 * peaks[0] and peaks[1] < 1.5e9
 
 
 def test_a_box_inside_another_makes_no_union():

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchvision.ops import box_iou
 
+from neanias_ml.models import rcnn
+from neanias_ml.models.backbone import build_rpn
 from neanias_ml.models.calibration import OperatingPoint
 from neanias_ml.models.config import IslandRCNNConfig
 from neanias_ml.models.heads import RegionHead
 from neanias_ml.models.masks import paste_masks
+from neanias_ml.models.proposals import island_proposals
 from neanias_ml.models.rcnn import IslandRCNN
 from neanias_ml.models.region_training import sample_regions
 from tests.models.tiles import SIDE, blob_tile, empty_target, tiny_config, tiny_model, two_blobs
@@ -189,6 +193,81 @@ def test_more_than_a_hundred_detections_and_a_cap_that_is_reported():
     assert len(prediction) == 150
     assert prediction.n_dropped == 75
     assert len(prediction.readout_probabilities) == 225
+
+
+def test_a_larger_window_may_hold_more_detections():
+    image, boxes, _ = blob_tile([(9.0 + 32 * (k % 16), 9.0 + 32 * (k // 16), 2.0) for k in range(250)], 512)
+    model = tiny_model(proposal_mode="replace", detections_per_window=60).eval()
+    model.region_head.class_logits.bias.data[2] += 20
+    prediction = model.predict(image[None], [boxes])[0]
+    assert len(prediction) == 4 * 60 and prediction.n_dropped == 10
+
+
+def test_two_hundred_compact_islands_of_a_window_are_all_detected():
+    """At the default limits, with islands and their enlargements as proposals: nothing is left out."""
+    image, boxes, _ = blob_tile([(9.0 + 17 * (k % 15), 9.0 + 17 * (k // 15), 2.0) for k in range(225)], 256)
+    model = tiny_model(proposal_mode="replace").eval()
+    model.region_head.class_logits.bias.data[2] += 20
+    proposals = island_proposals(boxes.numpy(), pixels_per_beam=6.0, shape=(256, 256), unions_per_tile=0)
+    prediction = model.predict(image[None], [torch.from_numpy(proposals.boxes)])[0]
+    assert prediction.n_dropped == 0 and len(prediction.readout_probabilities) == len(proposals)
+    covered = box_iou(torch.from_numpy(proposals.boxes[:225]), prediction.boxes).max(dim=1).values
+    assert (covered > model.config.nms_iou).all() and len(prediction) > 200
+
+
+def test_regions_are_looked_at_in_parts_without_a_difference(monkeypatch):
+    image, boxes, _ = blob_tile([(9.0 + 16 * (k % 15), 9.0 + 16 * (k // 15), 2.0) for k in range(60)], 256)
+    model = tiny_model().eval()
+    whole = model.predict(image[None], [boxes])[0]
+    monkeypatch.setattr(rcnn, "REGIONS_AT_ONCE", 7)
+    monkeypatch.setattr(rcnn, "MASKS_AT_ONCE", 3)
+    parts = model.predict(image[None], [boxes])[0]
+    assert len(whole) > 7
+    for name in ("boxes", "scores", "labels", "masks", "readout_probabilities", "readout_embedding"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=1e-5, atol=1e-5)
+
+
+def test_an_rpn_alone_reads_islands_out_but_neither_learns_from_nor_detects_them(monkeypatch):
+    seen = []
+    original = RegionHead.forward
+
+    def watched(self, pooled, boxes):
+        seen.append(boxes)
+        return original(self, pooled, boxes)
+
+    monkeypatch.setattr(RegionHead, "forward", watched)
+    image, target = two_blobs()
+    islands = torch.tensor([[3.0, 5.0, 9.0, 12.0], [40.0, 41.0, 63.0, 60.0]])
+    model = tiny_model(proposal_mode="rpn", regions_per_image=1000)
+    losses = model.train()(image[None], [islands], [target])
+    assert losses.keys() == LOSSES
+    assert not any((seen[0] == box).all(dim=1).any() for box in islands)
+    model.eval().region_head.class_logits.bias.data[2] += 20
+    prediction = model.predict(image[None], [islands])[0]
+    assert len(prediction.readout_probabilities) == 2 and len(prediction) > 0
+    assert (prediction.proposal_index == -1).all()
+
+
+def test_an_rpn_proposes_as_densely_in_a_larger_window():
+    model = tiny_model(rpn_proposals=7)
+    assert [model.rpn.limits(shape) for shape in ((64, 64), (256, 256), (512, 512))] == [
+        (1000, 7), (1000, 7), (1000, 28),
+    ]  # fmt: skip
+    assert build_rpn(tiny_config(rpn_proposals=400)).limits((512, 512)) == (6400, 1600)
+    image, _, _ = blob_tile([(60.0, 60.0, 3.0)], 512)
+    model.region_head.class_logits.bias.data[2] += 20
+    seen = {}
+    model.rpn.register_forward_hook(lambda module, given, out: seen.update(count=len(out[0][0])))
+    model.eval().predict(image[None], [NO_PROPOSALS])
+    assert seen["count"] == 28
+
+
+@pytest.mark.parametrize("mode", ["augment", "replace", "rpn"])
+def test_a_window_of_blanks_holds_nothing_that_is_not_finite(mode):
+    model = tiny_model(proposal_mode=mode).eval()
+    prediction = model.predict(torch.zeros((1, 2, SIDE, SIDE)), [NO_PROPOSALS])[0]
+    assert torch.isfinite(prediction.boxes).all() and torch.isfinite(prediction.scores).all()
+    assert mode != "replace" or len(prediction) == 0
 
 
 def test_overlapping_classes_compete():

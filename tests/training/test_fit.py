@@ -229,7 +229,7 @@ def test_fast_dev_run_takes_two_steps_and_leaves_everything(prepared_folder, tin
 
 
 def test_data_must_fit_the_network(prepared_folder, tiny_config, tmp_path):
-    with pytest.raises(InputError, match="prepare the data again"):
+    with pytest.raises(UsageError, match=r"in_channels is 3.*names 5 \(snr"):
         train(prepared_folder, tmp_path, dataclasses.replace(tiny_config, in_channels=3))
     with pytest.raises(UsageError, match="box_reference"):
         train(prepared_folder, tmp_path, dataclasses.replace(tiny_config, box_reference=5.0))

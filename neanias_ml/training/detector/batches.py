@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.datasets.tile_store import TileStore
 from neanias_ml.datasets.tiles import PreparedTile
 from neanias_ml.datasets.variation.augmentation import TileAugmentation
 from neanias_ml.models.classes import CLASS_NAMES
-from neanias_ml.models.proposals import ProposalSet, island_proposals
+from neanias_ml.models.proposals import UNIONS_PER_TILE, ProposalSet, island_proposals
 from neanias_ml.models.region_training import WindowTarget
+from neanias_ml.models.settings import channel_rows
 from neanias_ml.training.draw_dataset import DrawDataset
 
 IntArray = NDArray[np.int64]
@@ -25,17 +28,45 @@ class TileSample(NamedTuple):
     """One tile ready for the network."""
 
     image: Tensor
-    """(5, S, S) float32"""
+    """(C, S, S) float32"""
     proposals: Tensor
     """(P, 4) float32 xyxy pixels"""
     target: WindowTarget
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileView:
+    """What of a tile the network is given; the same at training, scoring and inference."""
+
+    pixels_per_beam: float
+    """sampling of the tiles"""
+    channels: tuple[str, ...] = CHANNEL_NAMES
+    """names of the channels in their order"""
+    unions_per_tile: int = UNIONS_PER_TILE
+    """see `neanias_ml.models.config.IslandRCNNConfig`"""
+
+    def image(self, tile: PreparedTile) -> Tensor:
+        """Channels (C, S, S) float32 of a tile."""
+        rows = channel_rows(self.channels)
+        return torch.from_numpy(tile.channels[rows].astype(np.float32))
+
+    def proposals(self, tile: PreparedTile, *, islands: NDArray[np.bool_] | None = None) -> ProposalSet:
+        """Proposals of a tile's islands (all of them by default), made as at inference."""
+        rows = slice(None) if islands is None else islands
+        return island_proposals(
+            tile.island_boxes[rows],
+            pixels_per_beam=self.pixels_per_beam,
+            fluxes=tile.island_fluxes[rows],
+            shape=(tile.size, tile.size),
+            unions_per_tile=self.unions_per_tile,
+        )
 
 
 class TileBatch(NamedTuple):
     """Samples of equal size, stacked."""
 
     images: Tensor
-    """(B, 5, S, S) float32, channels last in memory"""
+    """(B, C, S, S) float32, channels last in memory"""
     proposals: list[Tensor]
     targets: list[WindowTarget]
 
@@ -47,8 +78,8 @@ class TileDataset(DrawDataset[TileSample]):
     ----------
     tiles
         Prepared tiles, in memory or read one by one (`neanias_ml.datasets.tile_store.TileStore`).
-    pixels_per_beam
-        Sampling of the tiles.
+    view
+        What of them the network is given.
     augmentation
         How tiles are varied; None leaves them as they are.
     seed
@@ -59,13 +90,13 @@ class TileDataset(DrawDataset[TileSample]):
         self,
         tiles: Sequence[PreparedTile],
         *,
-        pixels_per_beam: float,
+        view: TileView,
         augmentation: TileAugmentation | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(tiles, is_varied=augmentation is not None, seed=seed)
         self.tiles = tiles
-        self.pixels_per_beam = pixels_per_beam
+        self.view = view
         self.augmentation = augmentation
         self._holders: dict[tuple[int, ...], IntArray] = {}
 
@@ -74,8 +105,8 @@ class TileDataset(DrawDataset[TileSample]):
         tile = self.tiles[row]
         if self.augmentation is not None and rng is not None:
             tile = self.augmentation(tile, rng, partners=self.partner)
-        proposals = tile_proposals(tile, pixels_per_beam=self.pixels_per_beam, islands=tile.learnable_islands)
-        return TileSample(tile_image(tile), torch.from_numpy(proposals.boxes), tile_target(tile))
+        proposals = self.view.proposals(tile, islands=tile.learnable_islands)
+        return TileSample(self.view.image(tile), torch.from_numpy(proposals.boxes), tile_target(tile))
 
     def partner(self, rng: np.random.Generator, classes: tuple[int, ...]) -> PreparedTile | None:
         """A random tile that holds one of some classes, None where there is none."""
@@ -84,24 +115,6 @@ class TileDataset(DrawDataset[TileSample]):
             self._holders[classes] = np.flatnonzero(present)
         holders = self._holders[classes]
         return self.tiles[int(rng.choice(holders))] if len(holders) else None
-
-
-def tile_image(tile: PreparedTile) -> Tensor:
-    """Channels (5, S, S) float32 of a tile."""
-    return torch.from_numpy(tile.channels.astype(np.float32))
-
-
-def tile_proposals(
-    tile: PreparedTile, *, pixels_per_beam: float, islands: NDArray[np.bool_] | None = None
-) -> ProposalSet:
-    """Proposals of a tile's islands (all of them by default), made as at inference."""
-    rows = slice(None) if islands is None else islands
-    return island_proposals(
-        tile.island_boxes[rows],
-        pixels_per_beam=pixels_per_beam,
-        fluxes=tile.island_fluxes[rows],
-        shape=(tile.size, tile.size),
-    )
 
 
 def tile_target(tile: PreparedTile) -> WindowTarget:

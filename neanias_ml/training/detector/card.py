@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from neanias_ml.models.settings import BundleSettings
@@ -20,7 +21,7 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     for name, scores in metrics["classes"].items():
         lines.append(
             f"| {name} | {scores['true']} | {percent_interval(scores['f1'])} | {percent(scores['precision'])} "
-            f"| {percent(scores['recall'])} | {percent(scores['ap50'])} |"
+            f"| {percent(scores['recall'])} | {percent(scores['ap50']['value'])} |"
         )
     lines.append(f"| all | | {percent_interval(metrics['all'])} | | | |")
     islands = metrics["islands"]
@@ -43,7 +44,7 @@ def metrics_table(metrics: dict[str, Any]) -> str:
 def model_card(settings: BundleSettings) -> str:
     """``MODEL_CARD.md`` of a trained detector."""
     metadata = settings.metadata
-    data = metadata["data"]
+    data, training = metadata["data"], metadata["training"]
     sources = {split: sources_text(content) for split, content in data.items()}
     blocks = "-".join(str(count) for count in settings.architecture.blocks)
     return f"""# {metadata["name"]}
@@ -54,11 +55,11 @@ channels ({", ".join(settings.channels)}) at {settings.pixels_per_beam:g} pixels
 
 ## Training
 
-Residual blocks {blocks}, trained from random weights for {metadata["steps"]} steps of
-{metadata["training"]["batch_size"]} tiles on {data["train"]["tiles"]} tiles of {data["train"]["fields"]} maps
-({sources["train"]}); temperatures and thresholds from {data["validation"]["fields"]} maps of other sky
-({sources["validation"]}), the metrics from {data["test"]["fields"]} ({sources["test"]}). Data digest
-`{metadata["data_digest"][:16]}`.
+Residual blocks {blocks}, trained from {_begun_with(metadata)} for {metadata["steps"]} steps of
+{training["batch_size"] * training["accumulate"]} tiles on {data["train"]["tiles"]} tiles of
+{data["train"]["fields"]} maps ({sources["train"]}); temperatures and thresholds from
+{data["validation"]["fields"]} maps of other sky ({sources["validation"]}), the metrics from
+{data["test"]["fields"]} ({sources["test"]}). Data digest `{metadata["data_digest"][:16]}`.
 
 ## Metrics
 
@@ -72,6 +73,11 @@ Residual blocks {blocks}, trained from random weights for {metadata["steps"]} st
   not seen.
 - Blank pixels, steep noise gradients and beams sampled by fewer than 2.5 pixels are at the edge of the training data.
 """
+
+
+def _begun_with(metadata: Mapping[str, Any]) -> str:
+    parent = metadata.get("parent_digest")
+    return f"the weights of the bundle `{parent[:16]}`" if parent else "random weights"
 
 
 def limits_of_data(train: dict[str, Any]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.datasets.manifest import read_manifest
 from neanias_ml.datasets.tile_store import TileStore
 from neanias_ml.datasets.variation.augmentation import AugmentConfig, TileAugmentation
 from neanias_ml.datasets.variation.reobserve import IslandRule
 from neanias_ml.models.classes import CLASS_LABELS, CLASS_NAMES
-from neanias_ml.training.detector.batches import TileDataset, collate, tile_labels
+from neanias_ml.models.proposals import UNIONS_PER_TILE
+from neanias_ml.training.detector.batches import TileDataset, TileView, collate, tile_labels
 from neanias_ml.training.draw_module import DrawModule, stride
 from neanias_ml.training.loader import DrawLoader
 from neanias_ml.training.sampling import ProcessPlace, repeat_factors
@@ -28,6 +30,8 @@ class TileDataModule(DrawModule[TileStore]):
         Folder with ``manifest.json``.
     augment
         How training tiles are varied.
+    channels, unions_per_tile
+        What of a tile the network is given; see `neanias_ml.training.detector.batches.TileView`.
     repeat_threshold
         Classes in fewer than this share of the tiles are drawn more often; see `repeat_factors`.
     rare_share
@@ -47,6 +51,8 @@ class TileDataModule(DrawModule[TileStore]):
         batch_size: int = 8,
         workers: int = 0,
         augment: AugmentConfig | None = None,
+        channels: tuple[str, ...] = CHANNEL_NAMES,
+        unions_per_tile: int = UNIONS_PER_TILE,
         repeat_threshold: float = 0.3,
         rare_share: float = 0.15,
         validation_tiles: int = 64,
@@ -61,7 +67,11 @@ class TileDataModule(DrawModule[TileStore]):
         self.validation_tiles = validation_tiles
         self.most_tiles = most_tiles
         self._configuration: dict[str, Any] = read_manifest(directory)["configuration"]
-        self.pixels_per_beam = float(self._configuration["pixels_per_beam"])
+        self.view = TileView(
+            pixels_per_beam=float(self._configuration["pixels_per_beam"]),
+            channels=channels,
+            unions_per_tile=unions_per_tile,
+        )
 
     def tiles(self, split: str) -> TileStore:
         """All tiles of ``train``, ``validation`` or ``test``."""
@@ -85,16 +95,15 @@ class TileDataModule(DrawModule[TileStore]):
         augmentation = TileAugmentation(
             self.augment, islands=IslandRule.of(self._configuration), class_labels=CLASS_LABELS
         )
-        return self.draws(
-            TileDataset(tiles, pixels_per_beam=self.pixels_per_beam, augmentation=augmentation, seed=self.seed), factors
-        )
+        dataset = TileDataset(tiles, view=self.view, augmentation=augmentation, seed=self.seed)
+        return self.draws(dataset, factors)
 
     def val_dataloader(self) -> DrawLoader:
         """Evenly spaced validation tiles, as they are."""
         tiles = self.tiles("validation")
         chosen = tiles.every(stride(len(tiles), self.validation_tiles))
-        return self.draws(TileDataset(chosen, pixels_per_beam=self.pixels_per_beam))
+        return self.draws(TileDataset(chosen, view=self.view))
 
     def test_dataloader(self) -> DrawLoader:
         """All test tiles, as they are."""
-        return self.draws(TileDataset(self.tiles("test"), pixels_per_beam=self.pixels_per_beam))
+        return self.draws(TileDataset(self.tiles("test"), view=self.view))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.datasets.variation.augmentation import AugmentConfig
 from neanias_ml.errors import UsageError
 from neanias_ml.models.config import WINDOW_STRIDE
+from neanias_ml.models.settings import channel_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,8 @@ class TileFeedConfig:
         default_factory=lambda: AugmentConfig(noise_jitter=0.1, fade=0.5, paste_objects=0.3, paste_artefacts=0.3)
     )
     """how tiles are varied"""
+    channels: tuple[str, ...] = CHANNEL_NAMES
+    """channels that the network is given, some of those of the data or all; model.in_channels is their number"""
     repeat_threshold: float = 0.3
     """classes in fewer than this share of the tiles are drawn more often; 0 for none"""
     balance_beta: float = 0.999
@@ -34,6 +38,10 @@ class TileFeedConfig:
     a multiple of 32"""
 
     def __post_init__(self) -> None:
+        try:
+            channel_rows(self.channels)
+        except ValueError as error:
+            raise UsageError("FeedConfig", f"feed.{error}") from error
         if not self.repeat_threshold >= 0:
             raise UsageError("FeedConfig", f"feed.repeat_threshold must not be negative, as {self.repeat_threshold} is")
         if not 0 <= self.balance_beta < 1:

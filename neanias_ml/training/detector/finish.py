@@ -37,32 +37,31 @@ def finish_detector(fit: FinishedFit) -> FittedNetwork:
     model.eval()
     calibrate(model, module, recipe=recipe)
     print("scoring the test tiles", flush=True)
-    outcomes = _score(model, module, "test", recipe)
-    metrics = tile_metrics(outcomes)
+    ranked = _score_all(model, module, recipe)
+    metrics = tile_metrics(_score(model, module, "test", recipe), ranked=ranked)
     print(metrics_table(metrics), flush=True)
     settings = _settings(fit, model, module, metrics)
     digest = save_bundle(model, fit.folder.bundle, settings=settings, card=model_card(settings), overwrite=True)
     fitted = fit.concluded(digest, network=NETWORK, primary=PRIMARY, metrics=report_metrics(metrics), details=metrics)
-    _draw(fit, model, module)
-    return fitted
-
-
-def _draw(fit: FinishedFit, model: IslandRCNN, module: TileDataModule) -> None:
-    """Pictures of the test tiles, with all detections: a curve that ends at the thresholds would be half a curve."""
-    point = model.operating_point
-    model.operating_point = replace(point, score_thresholds=OperatingPoint().score_thresholds)
-    try:
-        outcomes = _score(model, module, "test", fit.recipe)
-    finally:
-        model.operating_point = point
     draw_detector_pictures(
         fit.folder.pictures,
         log=fit.folder.log,
-        outcomes=outcomes,
+        outcomes=ranked,
         tiles=module.tiles("test"),
         class_names=CLASS_NAMES,
-        point=point,
+        point=model.operating_point,
     )
+    return fitted
+
+
+def _score_all(model: IslandRCNN, module: TileDataModule, recipe: DetectorRecipe) -> list[TileOutcome]:
+    """The test tiles with all detections: a curve that ends at the thresholds would be half a curve."""
+    point = model.operating_point
+    model.operating_point = replace(point, score_thresholds=OperatingPoint().score_thresholds)
+    try:
+        return _score(model, module, "test", recipe)
+    finally:
+        model.operating_point = point
 
 
 def calibrate(model: IslandRCNN, module: TileDataModule, *, recipe: DetectorRecipe) -> OperatingPoint:
@@ -89,8 +88,8 @@ def _settings(
     configuration = fit.manifest["configuration"]
     return BundleSettings(
         architecture=model.config,
-        pixels_per_beam=module.pixels_per_beam,
-        channels=tuple(fit.manifest["channels"]),
+        pixels_per_beam=module.view.pixels_per_beam,
+        channels=module.view.channels,
         window_size=fit.recipe.feed.window_size,
         operating_point=model.operating_point,
         extractor={"finder": configuration["finder"], "seed_jitter": configuration["seed_jitter"]},
@@ -103,7 +102,7 @@ def _score(model: IslandRCNN, module: TileDataModule, split: str, recipe: Detect
     return score_tiles(
         model,
         module.tiles(split),
-        pixels_per_beam=module.pixels_per_beam,
-        batch_size=recipe.fit.batch_size,
+        view=module.view,
+        batch_size=module.batch_size,
         precision=precision,
     )

@@ -22,10 +22,12 @@ from neanias_ml.training.detector.task import DetectorTask
 from neanias_ml.training.network_kind import FinishedFit, FittedNetwork, NetworkKind, take_weights
 from neanias_ml.training.task import NetworkTask
 
-DEV_TILES = 16
-"""Tiles of each split that ``fast_dev_run`` looks at."""
+DEV_TILES, DEV_BATCH = 16, 8
+"""Most tiles of each split that ``fast_dev_run`` looks at, and of a batch; it has no loader processes: a recipe for a
+GPU can be tried out anywhere."""
 _SHAPELESS = (
     "class_weights", "label_smoothing", "artefact_gamma", "weight_", "nms_iou", "detections_", "rpn_", "regions_",
+    "unions_",
 )  # fmt: skip
 """How settings begin that change no weight."""
 
@@ -39,18 +41,25 @@ class DetectorKind(NetworkKind):
 
     def check(self, manifest: Mapping[str, Any], recipe: DetectorRecipe, *, data: Path | str) -> None:
         """Channels, classes and beam of the data are those of the network; see `NetworkKind.check`."""
-        if tuple(manifest["channels"]) != CHANNEL_NAMES or recipe.model.in_channels != len(CHANNEL_NAMES):
+        if tuple(manifest["channels"]) != CHANNEL_NAMES:
             raise InputError(
                 "ChannelsDiffer",
                 f"{data} was prepared with the channels {', '.join(manifest['channels'])}, this version makes "
-                f"{', '.join(CHANNEL_NAMES)} for {recipe.model.in_channels} inputs; prepare the data again",
+                f"{', '.join(CHANNEL_NAMES)}; prepare the data again",
             )
         if manifest["class_labels"] != CLASS_LABELS:
             raise InputError("ClassesDiffer", f"{data} was prepared with other classes; prepare the data again")
         self.check_recipe(recipe, preparation=manifest["configuration"])
 
     def check_recipe(self, recipe: DetectorRecipe, *, preparation: Mapping[str, Any]) -> None:
-        """Network and data count the beam in the same pixels; see `NetworkKind.check_recipe`."""
+        """Network and data agree on channels, and count the beam in the same pixels; see `NetworkKind.check_recipe`."""
+        channels = recipe.feed.channels
+        if recipe.model.in_channels != len(channels):
+            raise UsageError(
+                "ChannelCount",
+                f"model.in_channels is {recipe.model.in_channels}, and feed.channels names {len(channels)} "
+                f"({', '.join(channels)}); set it to {len(channels)}, or name as many channels",
+            )
         pixels_per_beam = preparation.get("pixels_per_beam", recipe.model.box_reference)
         if recipe.model.box_reference != pixels_per_beam:
             raise UsageError(
@@ -61,15 +70,18 @@ class DetectorKind(NetworkKind):
 
     def data_module(self, data: Path | str, recipe: DetectorRecipe) -> TileDataModule:
         """Tiles; see `NetworkKind.data_module`."""
+        dev = recipe.fit.fast_dev_run
         return TileDataModule(
             data,
-            batch_size=recipe.fit.batch_size,
-            workers=recipe.fit.workers,
+            batch_size=min(recipe.fit.batch_size, DEV_BATCH) if dev else recipe.fit.batch_size,
+            workers=0 if dev else recipe.fit.workers,
             augment=recipe.feed.augment,
+            channels=recipe.feed.channels,
+            unions_per_tile=recipe.model.unions_per_tile,
             repeat_threshold=recipe.feed.repeat_threshold,
             validation_tiles=recipe.feed.validation_tiles,
             seed=recipe.fit.seed,
-            most_tiles=DEV_TILES if recipe.fit.fast_dev_run else None,
+            most_tiles=DEV_TILES if dev else None,
         )
 
     def task(self, recipe: DetectorRecipe, module: TileDataModule) -> NetworkTask:

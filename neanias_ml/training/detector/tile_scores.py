@@ -15,7 +15,7 @@ from neanias_ml.datasets.tiles import IGNORED, PreparedTile
 from neanias_ml.evaluation import (
     FieldPair,
     Instances,
-    average_precision,
+    Interval,
     bootstrap_interval,
     caesar_scores,
     confusion_matrix,
@@ -34,7 +34,8 @@ from neanias_ml.models.masks import paste_masks
 from neanias_ml.models.predictions import WindowPrediction
 from neanias_ml.models.rcnn import IslandRCNN
 from neanias_ml.models.regions import match_regions
-from neanias_ml.training.detector.batches import tile_image, tile_proposals
+from neanias_ml.training.detector.batches import TileView
+from neanias_ml.training.detector.ranked import average_precision_by_class
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -76,7 +77,7 @@ def score_tiles(
     model: IslandRCNN,
     tiles: Sequence[PreparedTile],
     *,
-    pixels_per_beam: float,
+    view: TileView,
     batch_size: int = 8,
     precision: torch.dtype | None = None,
     progress: Progress | None = None,
@@ -87,13 +88,15 @@ def score_tiles(
     ----------
     model
         In evaluation mode; its operating point applies.
+    view
+        What of a tile the network is given.
     precision
         Autocast type, for example ``torch.bfloat16``; None for float32.
     progress
         Called with the tiles done and all.
     """
     outcomes: list[TileOutcome] = []
-    for tile, prediction in _predictions(model, tiles, pixels_per_beam, batch_size, precision):
+    for tile, prediction in _predictions(model, tiles, view, batch_size, precision):
         outcomes.append(_outcome(tile, prediction, model))
         if progress is not None:
             progress(len(outcomes), len(tiles))
@@ -103,15 +106,15 @@ def score_tiles(
 def _predictions(
     model: IslandRCNN,
     tiles: Sequence[PreparedTile],
-    pixels_per_beam: float,
+    view: TileView,
     batch_size: int,
     precision: torch.dtype | None,
 ) -> Iterator[tuple[PreparedTile, WindowPrediction]]:
     device = next(model.parameters()).device
     for start in range(0, len(tiles), batch_size):
         part = tiles[start : start + batch_size]
-        images = torch.stack([tile_image(tile) for tile in part]).contiguous(memory_format=torch.channels_last)
-        proposals = [tile_proposals(tile, pixels_per_beam=pixels_per_beam).boxes for tile in part]
+        images = torch.stack([view.image(tile) for tile in part]).contiguous(memory_format=torch.channels_last)
+        proposals = [view.proposals(tile).boxes for tile in part]
         boxes = [torch.from_numpy(array).to(device) for array in proposals]
         with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
             predictions = model.predict(images.to(device), boxes)
@@ -148,7 +151,7 @@ def predicted_instances(tile: PreparedTile, prediction: WindowPrediction) -> Ins
 
 def island_labels(tile: PreparedTile, model: IslandRCNN) -> tuple[IntArray, NDArray[np.bool_]]:
     """Class label of each island's own box by the rule of training, and whether its object is spurious."""
-    proposals = tile_proposals(tile, pixels_per_beam=model.config.box_reference)
+    proposals = TileView(pixels_per_beam=model.config.box_reference, unions_per_tile=0).proposals(tile)
     own = torch.from_numpy(proposals.boxes[: proposals.n_islands])
     matched, _, _ = match_regions(
         own,
@@ -189,14 +192,25 @@ def choose_thresholds(outcomes: Sequence[TileOutcome], *, point: OperatingPoint)
     return dataclasses.replace(point, score_thresholds=tuple(thresholds))
 
 
-def tile_metrics(outcomes: Sequence[TileOutcome]) -> dict[str, Any]:
-    """All metrics of a set of tiles as plain JSON values; intervals are bootstrapped over sky fields."""
+def tile_metrics(outcomes: Sequence[TileOutcome], *, ranked: Sequence[TileOutcome] | None = None) -> dict[str, Any]:
+    """All metrics of a set of tiles as plain JSON values; intervals are bootstrapped over sky fields.
+
+    Parameters
+    ----------
+    outcomes
+        At the operating point.
+    ranked
+        The same tiles with detections of all scores, for the average precision; ``outcomes`` by default.
+    """
     pairs = [outcome.pair for outcome in outcomes]
     n_classes = len(CLASS_NAMES)
     counts = count_by_class(pairs, n_classes=n_classes, iou_threshold=IOU_THRESHOLD)
-    _, field = np.unique([outcome.field for outcome in outcomes], return_inverse=True)
+    fields = [outcome.field for outcome in outcomes]
+    _, field = np.unique(fields, return_inverse=True)
     by_field = [_sum_by(part, field) for part in (counts.hits, counts.true, counts.predicted)]
-    total, ap = counts.total(), average_precision(pairs, n_classes=n_classes)
+    everything = pairs if ranked is None else [outcome.pair for outcome in ranked]
+    total = counts.total()
+    ap50 = average_precision_by_class(everything, fields, n_classes=n_classes, iou_threshold=IOU_THRESHOLD)
     caesar = caesar_scores(pairs, n_classes=n_classes)
     classes = {
         name: {
@@ -205,7 +219,7 @@ def tile_metrics(outcomes: Sequence[TileOutcome]) -> dict[str, Any]:
             "precision": _number(total.precision[k]),
             "recall": _number(total.recall[k]),
             "f1": _f1_interval([part[:, k] for part in by_field]),
-            "ap50": _number(ap[k]),
+            "ap50": _interval(ap50[k]),
             "caesar_completeness": _number(caesar.completeness[k]),
             "caesar_reliability": _number(caesar.reliability[k]),
         }
@@ -267,7 +281,10 @@ def _f1_interval(columns: list[IntArray]) -> dict[str, float | None]:
         either = int(true.sum() + predicted.sum())
         return 2.0 * float(hits.sum()) / either if either else float("nan")
 
-    interval = bootstrap_interval(f1, *columns, n_resamples=500)
+    return _interval(bootstrap_interval(f1, *columns, n_resamples=500))
+
+
+def _interval(interval: Interval) -> dict[str, float | None]:
     return {"value": _number(interval.value), "low": _number(interval.low), "high": _number(interval.high)}
 
 

@@ -10,7 +10,7 @@ from neanias_ml.evaluation import FieldPair, Instances
 from neanias_ml.models.calibration import OperatingPoint
 from neanias_ml.models.rcnn import IslandRCNN
 from neanias_ml.training.card_text import sources_text
-from neanias_ml.training.detector.batches import TileDataset, collate
+from neanias_ml.training.detector.batches import TileDataset, TileView, collate
 from neanias_ml.training.detector.card import limits_of_data
 from neanias_ml.training.detector.kind import balanced
 from neanias_ml.training.detector.task import DetectorTask, evaluation_losses
@@ -35,7 +35,7 @@ def test_class_weights_favour_rare_classes_and_leave_unseen_ones(tiny_config):
 
 def test_evaluation_losses_leave_batch_statistics_alone(tiny_config):
     task = DetectorTask(tiny_config)
-    batch = collate([TileDataset([make_tile(0)], pixels_per_beam=6.0)[0]])
+    batch = collate([TileDataset([make_tile(0)], view=TileView(pixels_per_beam=6.0))[0]])
     before = {name: value.clone() for name, value in task.model.state_dict().items()}
     with torch.no_grad():
         losses = evaluation_losses(task.model, batch)
@@ -64,7 +64,8 @@ def test_metrics_of_perfect_predictions_are_perfect():
     tiles = [make_tile(seed, field=f"f{seed // 2}") for seed in range(6)]
     metrics = tile_metrics([perfect_outcome(tile) for tile in tiles])
     assert metrics["all"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert metrics["classes"]["compact"]["ap50"] == 1.0 and metrics["classes"]["flagged"]["f1"]["value"] is None
+    assert metrics["classes"]["compact"]["ap50"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert metrics["classes"]["flagged"]["f1"]["value"] is None
     assert metrics["islands"]["accuracy"] == 1.0 and metrics["fields"] == 3
     assert np.trace(np.array(metrics["confusion"])) == sum(len(tile.labels) for tile in tiles)
     json.dumps(metrics, allow_nan=False)
@@ -102,7 +103,7 @@ def test_thresholds_cut_off_the_false_detections():
 def test_scores_of_tiles_have_one_row_per_learnable_island(tiny_config):
     model = IslandRCNN(tiny_config).eval()
     tiles = [make_tile(seed) for seed in range(3)]
-    outcomes = score_tiles(model, tiles, pixels_per_beam=6.0, batch_size=2)
+    outcomes = score_tiles(model, tiles, view=TileView(pixels_per_beam=6.0), batch_size=2)
     for tile, outcome in zip(tiles, outcomes, strict=True):
         assert outcome.probabilities.shape == (3, 6) and outcome.labels.shape == (3,)
         np.testing.assert_allclose(outcome.probabilities.sum(axis=1), 1.0, atol=1e-6)
