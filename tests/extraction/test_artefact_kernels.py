@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neanias_ml.extraction.artefacts import samples as artefact_samples
 from neanias_ml.extraction.artefacts.far_noise import quantile_around
@@ -16,7 +18,17 @@ from neanias_ml.extraction.artefacts.geometry import (
     count_around,
     find_culprits,
 )
-from neanias_ml.extraction.artefacts.samples import AROUND, AROUND_START, N_CORE, N_RING, RING_START, Sites, sample_map
+from neanias_ml.extraction.artefacts.samples import (
+    AROUND,
+    AROUND_START,
+    N_CORE,
+    N_RING,
+    N_SAMPLES,
+    RING_START,
+    Sites,
+    sample_map,
+)
+from neanias_ml.extraction.artefacts.summaries import SAMPLE_COLUMNS, summarise
 from tests.conftest import make_map
 
 
@@ -130,3 +142,28 @@ def test_samples_are_the_pixels_at_their_places(monkeypatch):
     for rows in (1, 7, 64):
         monkeypatch.setattr(artefact_samples, "BAND_PIXELS", 230 * rows)
         np.testing.assert_array_equal(sample_map(radio_map, sites, workers=2), samples)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**16), blank=st.sampled_from([0.0, 0.3, 1.0]))
+def test_holes_are_those_of_plain_numpy(seed, blank):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0.0, 4.0, (5, N_SAMPLES)).astype(np.float32)
+    values[rng.uniform(size=values.shape) < blank] = np.nan
+    background, noise = np.full((5, 9), 0.5), np.full(5, 2.0)
+    columns = summarise(values, np.ones(5), background, noise, np.ones((5, 7)))
+    found = dict(zip(SAMPLE_COLUMNS, columns.T, strict=True))
+    apart = np.hypot(AROUND[:, 0], AROUND[:, 1])
+    around = (values[:, AROUND_START:].astype(float) - 0.5) / 2.0
+    opposite = [int(np.flatnonzero((-place == AROUND).all(axis=1))[0]) for place in AROUND]
+    pairs = np.maximum(around, around[:, opposite])
+
+    def depth(of, radius):
+        return np.max(np.nan_to_num(-of[:, apart <= radius]), axis=1, initial=0.0)
+
+    np.testing.assert_allclose(found["deepest"], depth(around, 5.0), rtol=1e-5)
+    np.testing.assert_allclose(found["hole"], depth(around, 3.0), rtol=1e-5)
+    np.testing.assert_allclose(found["near_hole"], depth(around, 1.5), rtol=1e-5)
+    np.testing.assert_allclose(found["opposite_holes"], depth(pairs, 3.0), rtol=1e-5)
+    flat = np.ma.masked_invalid(around[:, (apart <= 3.0) & (apart >= 1.25)])
+    np.testing.assert_allclose(found["plateau"], flat.mean(axis=1).filled(0.0), rtol=1e-4, atol=1e-5)

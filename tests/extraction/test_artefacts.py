@@ -1,5 +1,4 @@
 import dataclasses
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,12 +6,12 @@ import pytest
 from scipy import ndimage
 
 from neanias_ml.columns import Columns
-from neanias_ml.errors import ModelError, UsageError
+from neanias_ml.errors import UsageError
 from neanias_ml.evaluation.calibration import brier_score, expected_calibration_error
 from neanias_ml.extraction.artefacts import samples as artefact_samples
 from neanias_ml.extraction.artefacts import summaries as artefact_summaries
 from neanias_ml.extraction.artefacts.evidence import artefact_evidence
-from neanias_ml.extraction.artefacts.model import TERMS, ArtefactModel, model_terms, shipped_model
+from neanias_ml.extraction.artefacts.terms import model_terms
 from neanias_ml.maps import FWHM_PER_SIGMA, RadioMap, ellipses_of_covariances
 from neanias_ml.simulation import random_config, simulate_sky
 from tests.conftest import BEAM_PIXELS, correlated_noise, gaussian, make_map, make_sky, round_covariance
@@ -181,6 +180,41 @@ def test_negative_surroundings_are_seen():
     assert evidence.skewness[dirty] < evidence.skewness[clean] - 1
 
 
+def test_holes_beside_a_crest_are_seen_and_those_afar_are_not():
+    """Depths are those of the Gaussians put in: a trough on one side, on both sides, and one beyond 3 beam widths."""
+    pixels = 0.02 * RMS * correlated_noise((200, 200), np.random.default_rng(9))
+    reach = round(2 * BEAM_PIXELS)
+    holes = {
+        40: (),
+        80: ((reach, 6.0),),
+        120: ((reach, 6.0), (-reach, 4.0)),
+        160: ((round(4 * BEAM_PIXELS), 6.0),),
+    }
+    for y, around in holes.items():
+        pixels += 10 * RMS * gaussian(pixels.shape, 100, y, round_covariance(BEAM_PIXELS))
+        for offset, depth in around:
+            pixels -= depth * RMS * gaussian(pixels.shape, 100 + offset, y, round_covariance(BEAM_PIXELS))
+    evidence, islands = weigh(make_map(pixels))
+    assert islands.peak_y.tolist() == list(holes)
+    np.testing.assert_allclose(evidence.deepest_negative, [0.0, 0.6, 0.6, 0.6], atol=0.05)
+    np.testing.assert_allclose(evidence.hole_depth, [0.0, 0.6, 0.6, 0.04], atol=0.03)
+    np.testing.assert_allclose(evidence.opposite_holes, [0.0, 0.0, 0.4, 0.0], atol=0.05)
+    assert (evidence.near_hole <= evidence.hole_depth).all()
+    assert (evidence.hole_depth <= evidence.deepest_negative).all()
+    assert evidence.plateau[2] < evidence.plateau[1] < evidence.plateau[0]
+
+
+def test_a_pedestal_is_a_plateau_without_holes():
+    pixels = 0.02 * RMS * correlated_noise((200, 200), np.random.default_rng(10))
+    for x, wide in ((50, 0.0), (140, 5.0)):
+        pixels += 10 * RMS * gaussian(pixels.shape, x, 100, round_covariance(BEAM_PIXELS))
+        pixels += wide * RMS * gaussian(pixels.shape, x, 100, round_covariance(8 * BEAM_PIXELS))
+    evidence, islands = weigh(make_map(pixels))
+    point, pedestal = np.argsort(islands.peak_x)
+    assert evidence.plateau[pedestal] > 0.2 > 0.05 > abs(evidence.plateau[point])
+    assert evidence.hole_depth[pedestal] == 0.0
+
+
 def test_noise_that_follows_the_sidelobes_leaves_the_excess_visible():
     """Raised noise near the bright source shows as excess over the noise away from it."""
     radio_map, _ = sky_with_sidelobes(1)
@@ -270,17 +304,3 @@ def test_blank_pixels_edges_and_empty_tables():
     assert len(nothing) == 0 and nothing.p_spurious.shape == (0,)
     with pytest.raises(UsageError, match="merge_threshold"):
         artefact_evidence(radio_map, islands=islands, negatives=islands, noise=noise, merge_threshold=0.0)
-
-
-def test_the_shipped_model_is_whole_and_damage_is_told(tmp_path):
-    model = shipped_model()
-    assert tuple(model.coefficients) == TERMS
-    model.save(tmp_path / "model.json", notes={"fields": 3})
-    text = (tmp_path / "model.json").read_text()
-    assert ArtefactModel.read(text) == model
-    content = json.loads(text)
-    del content["coefficients"]["area"]
-    with pytest.raises(ModelError, match="area"):
-        ArtefactModel.read(json.dumps(content))
-    with pytest.raises(ModelError, match="train/artefact_evidence"):
-        ArtefactModel.read("no json")

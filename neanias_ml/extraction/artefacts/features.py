@@ -68,7 +68,15 @@ class ArtefactFeatures(Columns):
     around_rms: FloatArray
     """rms of the negative values within 5 beam widths, in units of the noise away from bright sources"""
     deepest_negative: FloatArray
-    """depth of the lowest value within 5 beam widths, in units of the island's peak"""
+    """depth of the lowest value from 3/4 to 5 beam widths off the peak, in units of the peak flux"""
+    hole_depth: FloatArray
+    """the same to 3 beam widths: the troughs beside a crest of a sidelobe"""
+    near_hole: FloatArray
+    """the same to 1.5 beam widths"""
+    opposite_holes: FloatArray
+    """depth to which the map falls on both sides at once, at equal offsets of at most 3 beam widths, over the peak"""
+    plateau: FloatArray
+    """mean of the values from 1.25 to 3 beam widths, clipped at 10 sigma, in units of the peak flux"""
     negative_share: FloatArray
     """share of the negative excursions beyond 2.5 sigma there among both signs"""
     skewness: FloatArray
@@ -133,7 +141,11 @@ def artefact_features(
         noise_excess=np.log(islands.local_rms / far_noise),
         ring_snr=far_snr / found["ring_rms"],
         around_rms=found["around_rms"],
-        deepest_negative=found["deepest"],
+        deepest_negative=found["deepest"] / far_snr,
+        hole_depth=found["hole"] / far_snr,
+        near_hole=found["near_hole"] / far_snr,
+        opposite_holes=found["opposite_holes"] / far_snr,
+        plateau=found["plateau"] / far_snr,
         negative_share=found["negative_share"],
         skewness=found["skewness"],
         negatives_around=np.log1p(below),

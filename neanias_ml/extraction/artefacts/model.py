@@ -1,4 +1,4 @@
-"""Probability that an island is spurious: a logistic regression on a few terms of its features."""
+"""Probability that an island is spurious: boosted decision trees on a few terms of its features."""
 
 from __future__ import annotations
 
@@ -9,76 +9,62 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from neanias_ml.errors import ModelError
 from neanias_ml.extraction.artefacts.features import ArtefactFeatures
+from neanias_ml.extraction.artefacts.terms import TERMS, model_terms
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 MODEL_ASSET = "artefact_evidence.json"
-_USUAL_DISTANCE = 30.0
-"""Middle of the distances of islands with a culprit, beam widths, which stands in where there is none."""
-_SEED_SNR = 5.0
-_EVEN_SHARE = 0.5
-"""Share of negative excursions where there are as many of either sign, or none."""
+_HOW = "fit it with train/artefact_evidence.py"
 
 
-def model_terms(features: ArtefactFeatures) -> dict[str, FloatArray]:
-    """Terms of the regression, each (N,), finite and bounded, so that no odd map drives it beyond its experience.
-
-    Missing evidence (no culprit, mirrored position outside the map) has the value that speaks neither way. The flux
-    ratio to the culprit is left out on purpose: simulated faults are scaled to the brightest source of a field, so that
-    a regression would learn that the brightest sources have the least sidelobes.
-    """
-    has_culprit = features.culprit_id > 0
-    distance = np.nan_to_num(features.culprit_distance, nan=_USUAL_DISTANCE)
-    mirror = np.nan_to_num(features.mirror_ratio)
-    return {
-        "has_culprit": has_culprit.astype(np.float64),
-        "culprit_distance": np.log(np.clip(distance, 1.0, 200.0)),
-        "mirror_likeness": np.clip(np.where(mirror <= 1.0, mirror, 1.0 / np.maximum(mirror, 1.0)), 0.0, 1.0),
-        "echoes_seen": np.clip(features.echo_evidence, 0.0, 14.0),
-        "echoes_missed": np.clip(features.echo_evidence, -14.0, 0.0),
-        "ray_excess": np.clip(features.ray_excess, -2.0, 3.0),
-        "radial_or_tangential": np.abs(features.radial_elongation),
-        "noise_excess": np.clip(features.noise_excess, -0.5, 1.5),
-        "snr_in_surroundings": np.log(np.clip(features.far_snr / features.around_rms / _SEED_SNR, 0.2, 40.0)),
-        "surroundings": np.log(np.clip(features.around_rms, 0.5, 8.0)),
-        "deepest_negative": np.log(np.clip(features.deepest_negative, 0.02, 3.0)),
-        "positive_excursions": np.maximum(_EVEN_SHARE - features.negative_share, 0.0),
-        "skewness": np.clip(features.skewness, -2.0, 4.0),
-        "islands_around": np.clip(features.islands_around, -2.0, 3.0),
-        "narrowness": np.log(np.clip(1.0 / features.size_ratio, 1.0, 1.5)),
-        "area": np.log(np.clip(features.area_ratio, 0.2, 20.0)),
-    }
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ArtefactModel:
-    """Coefficients of the regression.
+    """Small trees whose leaves add up to the log odds of a spurious island (Friedman 2001, Ann. Stat. 29, 1189).
 
     Attributes
     ----------
     intercept
-        Log odds of a spurious island where all terms are 0.
-    coefficients
-        By the names of `model_terms`.
+        Log odds before any tree.
+    roots
+        (R,) node at which each tree begins.
+    term
+        (M,) place in `TERMS` of the term that a node looks at; -1 at a leaf.
+    threshold
+        (M,) islands whose term is at most this go on at ``low``, others at ``high``; 0 at a leaf.
+    low, high
+        (M,) nodes further down, always behind the node itself; 0 at a leaf.
+    value
+        (M,) what a leaf adds; 0 elsewhere.
     """
 
     intercept: float
-    coefficients: dict[str, float]
+    roots: IntArray
+    term: IntArray
+    threshold: FloatArray
+    low: IntArray
+    high: IntArray
+    value: FloatArray
 
     def probability(self, features: ArtefactFeatures) -> FloatArray:
         """Probability (N,) of each island to be spurious."""
         terms = model_terms(features)
-        log_odds = self.intercept + sum(self.coefficients[name] * value for name, value in terms.items())
-        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(log_odds, -50.0, 50.0))))
+        table = np.stack([terms[name] for name in TERMS], axis=1)
+        nodes = (self.roots, self.term, self.threshold, self.low, self.high, self.value)
+        log_odds = self.intercept + _summed_leaves(table, *nodes)
+        return np.asarray(1.0 / (1.0 + np.exp(-log_odds)))
 
     def save(self, path: Path, *, notes: dict[str, object]) -> None:
-        """Write the coefficients, with ``notes`` on how they were fitted, as JSON."""
-        content = {"intercept": self.intercept, "coefficients": self.coefficients, "notes": notes}
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        """Write the trees, with ``notes`` on how they were fitted, as JSON."""
+        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        head = json.dumps({"notes": notes, "terms": list(TERMS), "intercept": self.intercept}, indent=2)
+        body = "".join(f',\n  "{name}": {json.dumps(values)}' for name, values in arrays.items())
+        path.write_text(head.removesuffix("\n}") + body + "\n}\n", encoding="utf-8")
 
     @classmethod
     def read(cls, text: str) -> ArtefactModel:
@@ -87,32 +73,67 @@ class ArtefactModel:
         Raises
         ------
         ModelError
-            ``ArtefactModel`` if the text is no such JSON, or its terms are not those of this version.
+            ``ArtefactModel`` if the text is no such JSON, its trees are no trees, or its terms are not those of this
+            version.
         """
         try:
             content = json.loads(text)
-            model = cls(
-                float(content["intercept"]), {name: float(value) for name, value in content["coefficients"].items()}
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            names = list(content["terms"])
+            arrays = {name: np.asarray(content[name], dtype=kind) for name, kind in _ARRAYS.items()}
+            model = cls(intercept=float(content["intercept"]), **arrays)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise ModelError("ArtefactModel", f"the artefact model cannot be read ({error}); {_HOW}") from error
+        if names != list(TERMS):
+            odd = ", ".join(sorted(set(names) ^ set(TERMS))) or "in another order"
             raise ModelError(
-                "ArtefactModel", f"the artefact model cannot be read ({error}); fit it with train/artefact_evidence.py"
-            ) from error
-        if set(model.coefficients) != set(TERMS):
-            odd = ", ".join(sorted(set(model.coefficients) ^ set(TERMS)))
-            raise ModelError(
-                "ArtefactModel",
-                f"the artefact model has other terms than this version ({odd}); fit it with train/artefact_evidence.py",
+                "ArtefactModel", f"the artefact model has other terms than this version ({odd}); {_HOW}"
             )
+        model._require_trees()
         return model
 
+    def _require_trees(self) -> None:
+        """Refuse nodes that lead nowhere or round in circles."""
+        size = len(self.term)
+        branch, here = self.term >= 0, np.arange(size)
+        whole = all(array.ndim == 1 for array in (self.roots, self.term))
+        whole = whole and all(getattr(self, name).shape == (size,) for name in _ARRAYS if name != "roots")
+        whole = whole and bool(
+            (self.term < len(TERMS)).all()
+            and ((self.roots >= 0) & (self.roots < size)).all()
+            and all(((down > here) & (down < size))[branch].all() for down in (self.low, self.high))
+            and np.isfinite([self.intercept, *self.threshold, *self.value]).all()
+        )
+        if not whole:
+            raise ModelError("ArtefactModel", f"the trees of the artefact model are damaged; {_HOW}")
 
-TERMS = (
-    "has_culprit", "culprit_distance", "mirror_likeness", "echoes_seen", "echoes_missed", "ray_excess",
-    "radial_or_tangential", "noise_excess", "snr_in_surroundings", "surroundings", "deepest_negative",
-    "positive_excursions", "skewness", "islands_around", "narrowness", "area",
-)  # fmt: skip
-"""Names of `model_terms`."""
+
+_ARRAYS = {
+    "roots": np.int64, "term": np.int64, "threshold": np.float64, "low": np.int64, "high": np.int64,
+    "value": np.float64,
+}  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _summed_leaves(
+    table: FloatArray,
+    roots: IntArray,
+    term: IntArray,
+    threshold: FloatArray,
+    low: IntArray,
+    high: IntArray,
+    value: FloatArray,
+) -> FloatArray:
+    """Sum over all trees of the leaves that the rows of a table (N, T) come to, (N,)."""
+    result = np.zeros(len(table))
+    for row in range(len(table)):
+        terms, total = table[row], 0.0
+        for root in roots:
+            node = root
+            while term[node] >= 0:
+                node = low[node] if terms[term[node]] <= threshold[node] else high[node]
+            total += value[node]
+        result[row] = total
+    return result
 
 
 @lru_cache(maxsize=1)

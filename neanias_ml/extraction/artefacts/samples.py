@@ -26,8 +26,8 @@ BAND_PIXELS = 2**22
 """Pixels that are read at a time (16 MB)."""
 SURROUNDINGS_RADIUS = 5.0
 """Radius of the surroundings, beam widths; sampled twice per beam width."""
-CORE_RADIUS = 1.25
-"""Radius in beam widths around the peak that belongs to the island itself."""
+CORE_RADIUS = 0.75
+"""Radius in beam widths around the peak within which no hole beside a source could show."""
 N_RING = 64
 """Positions on the ring through the island around its culprit."""
 _CORE_STEP = 0.35
@@ -42,7 +42,8 @@ def _surroundings() -> FloatArray:
 
 
 AROUND = _surroundings()
-"""(K, 2) offsets (x, y) of the samples of the surroundings, beam widths."""
+"""(K, 2) offsets (x, y) of the samples of the surroundings, beam widths, the opposite of each as far
+from the end as it is from the beginning."""
 _CORE = np.array([(_CORE_STEP * column, _CORE_STEP * row) for row in (-1, 0, 1) for column in (-1, 0, 1)])
 _TURN = np.array([2.0 * math.pi * place / N_RING for place in range(N_RING)])
 N_CORE = len(_CORE)

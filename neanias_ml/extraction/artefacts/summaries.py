@@ -31,11 +31,17 @@ PIECE = 1024
 """Islands that a thread summarises at a time."""
 DEEP_SIGMA = 2.5
 """Samples beyond this many sigma count as excursions."""
+ISLAND_RADIUS = 1.25
+"""Radius in beam widths around the peak that belongs to the island itself."""
+HOLE_RADII = 1.5, 3.0
+"""Radii in beam widths within which holes beside the peak are looked for."""
 ECHO_SCATTER = 0.35
 """Relative scatter of the twins of a sidelobe, from errors that differ between sources and from their neighbours."""
 SAMPLE_COLUMNS = (
-    "mirror_ratio", "echo_evidence", "ring_rms", "around_rms", "deepest", "negative_share", "skewness",
+    "mirror_ratio", "echo_evidence", "ring_rms", "around_rms", "negative_share", "skewness", "deepest", "near_hole",
+    "hole", "opposite_holes", "plateau",
 )  # fmt: skip
+_APART = AROUND[:, 0] ** 2 + AROUND[:, 1] ** 2
 
 
 def sample_statistics(
@@ -47,7 +53,7 @@ def sample_statistics(
     far_noise: FloatArray,
     workers: int = 1,
 ) -> FloatArray:
-    """`SAMPLE_COLUMNS` of N islands, (N, 7).
+    """`SAMPLE_COLUMNS` of N islands, (N, 11).
 
     Parameters
     ----------
@@ -56,7 +62,7 @@ def sample_statistics(
     sites
         Positions of the islands and their culprits.
     size
-        (N,) full widths of the islands, pixels; samples within three quarters of one are left out.
+        (N,) full widths of the islands, pixels; samples within three quarters of one count for holes only.
     background
         (N, 9) background at the island, at its culprit and at the twins, Jy/beam.
     far_noise
@@ -83,12 +89,11 @@ def summarise(
 ) -> FloatArray:
     """`SAMPLE_COLUMNS` from the samples of N islands whose size is in beam widths.
 
-    ``ring_rms`` and ``around_rms`` are in units of the far noise and never below one half; ``deepest`` is the depth of
-    the lowest value around in units of the peak.
+    All but the ratios, the share and the skewness is in units of the far noise; ``ring_rms`` and ``around_rms`` are
+    never below one half.
     """
-    result = np.zeros((len(size), 7))
+    result = np.zeros((len(size), 11))
     scratch = np.empty(N_RING, dtype=np.float32)
-    apart = AROUND[:, 0] ** 2 + AROUND[:, 1] ** 2
     for row in range(len(size)):
         part = samples[row]
         peak = _mean(part[:N_CORE]) - background[row, 0]
@@ -98,10 +103,9 @@ def summarise(
             echoes = part[N_CORE:RING_START]
             result[row, 1] = _echo_evidence(echoes, background[row, 2:], echo_scale[row], peak, far_noise[row])
         result[row, 2] = _ring_rms(part[RING_START:AROUND_START], background[row, 1], far_noise[row], scratch)
-        around, nearest = part[AROUND_START:], (0.75 * size[row]) ** 2
-        _surroundings_statistics(
-            around, background[row, 0], apart, nearest, peak, far_noise[row], result[row, 3:7]
-        )
+        around, nearest = part[AROUND_START:], max(0.75 * size[row], ISLAND_RADIUS) ** 2
+        _surroundings_statistics(around, background[row, 0], nearest, far_noise[row], result[row, 3:6])
+        _holes(around, background[row, 0], far_noise[row], result[row, 6:11])
     return result
 
 
@@ -148,23 +152,17 @@ def _ring_rms(
 
 @njit(cache=True, nogil=True)
 def _surroundings_statistics(
-    values: NDArray[np.float32],
-    background: float,
-    apart: FloatArray,
-    nearest: float,
-    peak: float,
-    noise: float,
-    out: FloatArray,
+    values: NDArray[np.float32], background: float, nearest: float, noise: float, out: FloatArray
 ) -> None:
-    """Rms of the negative samples, depth of the lowest one, share of negative excursions, clipped skewness.
+    """Rms of the negative samples, share of negative excursions, clipped skewness.
 
-    Samples whose squared distance ``apart`` is less than ``nearest`` do not count.
+    Samples whose squared distance is less than ``nearest`` do not count.
     """
-    out[0], out[2] = 1.0, 0.0
-    count, negative, square, cube, below, low, deep, high = 0, 0, 0.0, 0.0, 0.0, 0.0, 0, 0
+    out[0], out[1] = 1.0, 0.0
+    count, negative, square, cube, below, deep, high = 0, 0, 0.0, 0.0, 0.0, 0, 0
     for place in range(len(values)):
         value = (values[place] - np.float32(background)) / noise
-        if not math.isfinite(value) or apart[place] < nearest:
+        if not math.isfinite(value) or _APART[place] < nearest:
             continue
         clipped = min(max(value, -10.0), 10.0)
         count += 1
@@ -173,12 +171,41 @@ def _surroundings_statistics(
         depth = min(value, 0.0)  # either sign is as frequent as the other, and a branch would be guessed wrong
         negative += value < 0.0
         below += depth * depth
-        low = min(low, depth)
         deep += value < -DEEP_SIGMA
         high += value > DEEP_SIGMA
     if negative >= 8:
         out[0] = max(math.sqrt(below / negative), 0.5)
     if count >= 8 and square > 0.0:
-        out[1] = -low * noise / peak if peak > 0.0 else 0.0
-        out[2] = (deep + 0.5) / (deep + high + 1.0)
-        out[3] = cube / count / (square / count) ** 1.5
+        out[1] = (deep + 0.5) / (deep + high + 1.0)
+        out[2] = cube / count / (square / count) ** 1.5
+
+
+@njit(cache=True, nogil=True)
+def _holes(values: NDArray[np.float32], background: float, noise: float, out: FloatArray) -> None:
+    """Depth of the lowest sample of all, within each of `HOLE_RADII`, on both sides of the peak; mean of the nearer.
+
+    A source has a hole beside it only by chance, a crest of a sidelobe has troughs at its sides. On both sides means
+    the shallower one of two samples opposite to each other within the second radius, at the pair where it is deepest.
+    The mean is of the samples from `ISLAND_RADIUS` to that radius, each within 10 sigma.
+    """
+    near, far, island = HOLE_RADII[0] ** 2, HOLE_RADII[1] ** 2, ISLAND_RADIUS**2
+    low, low_near, low_far, low_pair, total, count = 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    for place in range(len(values)):
+        value = (values[place] - np.float32(background)) / noise
+        if not math.isfinite(value):
+            continue
+        low = min(low, value)
+        if _APART[place] > far:
+            continue
+        low_far = min(low_far, value)
+        if _APART[place] <= near:
+            low_near = min(low_near, value)
+        if value < low_pair:
+            opposite = (values[len(values) - 1 - place] - np.float32(background)) / noise
+            if math.isfinite(opposite):
+                low_pair = min(low_pair, max(value, opposite))
+        if _APART[place] >= island:
+            total += min(max(value, -10.0), 10.0)
+            count += 1
+    out[0], out[1], out[2], out[3] = -low, -low_near, -low_far, -low_pair
+    out[4] = total / count if count > 0 else 0.0

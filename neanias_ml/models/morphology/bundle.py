@@ -57,13 +57,22 @@ class MorphologyBundle:
 
     def classify(self, cutouts: Sequence[MorphologyCutout], *, batch_size: int = 64) -> MorphologyAnswer:
         """Probabilities and names of objects (see `neanias_ml.datasets.cutouts.cut_object`)."""
-        logits = cutout_logits(self.model, cutouts, batch_size=batch_size)
-        probabilities = softened(logits, temperature=self.settings.temperature)
-        return MorphologyAnswer(probabilities, names_of(probabilities, unsure_below=self.settings.unsure_below))
+        settings = self.settings
+        logits = cutout_logits(self.model, cutouts, batch_size=batch_size, orientations=settings.orientations)
+        probabilities = softened(logits, temperature=settings.temperature, offsets=settings.offsets)
+        return MorphologyAnswer(probabilities, names_of(probabilities, unsure_below=settings.unsure_below))
 
 
-def cutout_logits(model: MorphologyNetwork, cutouts: Sequence[MorphologyCutout], *, batch_size: int = 64) -> FloatArray:
-    """Logits (N, 9) of cutouts, in batches, on the model's device; the model must be in evaluation mode."""
+def cutout_logits(
+    model: MorphologyNetwork, cutouts: Sequence[MorphologyCutout], *, batch_size: int = 64, orientations: int = 1
+) -> FloatArray:
+    """Log-probabilities (N, 9) of cutouts, in batches, on the model's device; the model must be in evaluation mode.
+
+    Parameters
+    ----------
+    orientations
+        Turns and mirror images over which they are averaged; see `MorphologySettings`.
+    """
     device = next(model.parameters()).device
     parts = [np.empty((0, len(MORPHOLOGY_NAMES)))]
     for start in range(0, len(cutouts), batch_size):
@@ -71,13 +80,20 @@ def cutout_logits(model: MorphologyNetwork, cutouts: Sequence[MorphologyCutout],
         images = torch.from_numpy(np.stack([one.image for one in inputs])).to(device)
         scalars = torch.from_numpy(np.stack([one.scalars for one in inputs])).to(device)
         with torch.inference_mode():
-            parts.append(model(images, scalars).double().cpu().numpy())
+            views = [model(oriented(images, view), scalars).double().log_softmax(1) for view in range(orientations)]
+            parts.append(torch.stack(views).mean(0).log_softmax(1).cpu().numpy())
     return np.concatenate(parts)
 
 
-def softened(logits: FloatArray, *, temperature: float) -> FloatArray:
-    """Probabilities (N, C): softmax of the logits over a temperature."""
-    scaled = logits / temperature
+def oriented(images: torch.Tensor, view: int) -> torch.Tensor:
+    """Images (B, C, F, F) after ``view`` quarter turns; for 4 to 7 after ``view - 4``, and mirrored."""
+    turned = torch.rot90(images, view % 4, (2, 3))
+    return turned.flip(3) if view >= 4 else turned
+
+
+def softened(logits: FloatArray, *, temperature: float, offsets: Sequence[float] = ()) -> FloatArray:
+    """Probabilities (N, C): softmax of the logits over a temperature, plus an offset of each class where given."""
+    scaled = logits / temperature + (np.asarray(offsets) if len(offsets) else 0.0)
     scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
     return scaled / scaled.sum(axis=1, keepdims=True)
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.datasets.circles import enclosing_circle, outer_corners
-from neanias_ml.datasets.cutout_store import MorphologyCutout
+from neanias_ml.datasets.cutout_store import MARGIN, MorphologyCutout
+from neanias_ml.models.morphology.shape_numbers import SHAPE_NAMES, shape_numbers
 
 FloatMap = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -21,15 +22,19 @@ Mask = NDArray[np.bool_]
 CHANNEL_NAMES = ("asinh_snr", "islands", "asinh_snr_of_islands")
 """Asinh of the map's signal to noise (0 where blank), the object's own islands, and the first on the second."""
 SCALAR_NAMES = (
-    "size", "peak", "flux", "islands", "axis_ratio", "filled", "concentration", "largest_share",
+    "size", "peak", "flux", "islands", "axis_ratio", "filled", "concentration", "largest_share", *SHAPE_NAMES,
 )  # fmt: skip
-"""What a frame of fixed size does not show, or not well.
+"""What a frame of fixed size does not show, or not well; the last are those of
+`neanias_ml.models.morphology.shape_numbers`.
 
 Size: log2 of the diameter in beams, minus 3; peak: log10 of the largest signal to noise, minus 1.5; flux: log10 of the
 total flux in units of the noise, minus 2; islands: log2 of their number; axis ratio of the islands' pixels from second
 moments; share of the circle around the object that islands fill; concentration: log10 of peak over mean; share of the
 flux in the island that holds most.
 """
+
+LARGEST_NUMBER = 6.0
+"""Numbers are cut off there, so that no strange object leaves the range that a network was trained on far behind."""
 
 
 class CutoutInputs(NamedTuple):
@@ -38,7 +43,7 @@ class CutoutInputs(NamedTuple):
     image: FloatMap
     """(3, F, F) float32, in the order of ``CHANNEL_NAMES``"""
     scalars: FloatMap
-    """(8,) float32, in the order of ``SCALAR_NAMES``; of order one, finite"""
+    """(23,) float32, in the order of ``SCALAR_NAMES``; of order one, finite, at most `LARGEST_NUMBER` in size"""
 
 
 def cutout_inputs(cutout: MorphologyCutout) -> CutoutInputs:
@@ -80,8 +85,9 @@ def _scalars(cutout: MorphologyCutout, own: Mask) -> FloatMap:
         rows.size / (0.25 * math.pi * diameter**2),
         math.log10(peak * rows.size / total),
         float(shares.max()),
+        *shape_numbers(own, cutout.significance, radius=cutout.size / (2 * MARGIN)),
     )
-    return np.array(values, dtype=np.float32)
+    return np.clip(np.array(values, dtype=np.float32), -LARGEST_NUMBER, LARGEST_NUMBER)
 
 
 def _axis_ratio(points: NDArray[np.float64]) -> float:

@@ -61,12 +61,19 @@ class MorphologyNetwork(nn.Module):
             nn.ReLU(),
         )
         self.stages = nn.Sequential(*_stages(config))
-        self.numbers = nn.Sequential(nn.Linear(len(SCALAR_NAMES), config.features), nn.ReLU())
+        self.numbers = nn.Sequential(
+            nn.Linear(len(SCALAR_NAMES), config.features),
+            nn.ReLU(),
+            nn.Linear(config.features, config.features),
+            nn.ReLU(),
+        )
         self.hidden = nn.Linear(2 * last + config.features, config.features)
         self.head = nn.Linear(config.features, len(MORPHOLOGY_NAMES))
 
     def forward(self, images: Tensor, scalars: Tensor) -> Tensor:
-        """Logits (B, 9) float32 of images (B, 3, F, F) and numbers (B, 8)."""
+        """Logits (B, 9) float32 of images (B, 3, F, F) and numbers (B, 23)."""
+        if self.config.shrink > 1:
+            images = functional.avg_pool2d(images, self.config.shrink)
         maps = self.stages(self.stem(images))
         # the mean tells how much there is of something, the largest value whether there is any
         joined = torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3)), self.numbers(scalars)], dim=1)

@@ -14,6 +14,8 @@ from neanias_ml.models.morphology.inputs import CHANNEL_NAMES, SCALAR_NAMES
 
 NETWORK = "morphology"
 """Kind of network in ``config.json``."""
+ORIENTATIONS = (1, 4, 8)
+"""As it is; by quarter turns; these mirrored too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +36,13 @@ class MorphologySettings:
     channels: tuple[str, ...] = CHANNEL_NAMES
     scalars: tuple[str, ...] = SCALAR_NAMES
     classes: tuple[str, ...] = MORPHOLOGY_NAMES
+    orientations: int = 8
+    """turns by quarters, each mirrored or not, over which answers are averaged: 1, 4 or 8"""
     temperature: float = 1.0
     """logits are divided by it; chosen on validation data"""
+    offsets: tuple[float, ...] = (0.0,) * len(MORPHOLOGY_NAMES)
+    """added to the logits of each class after that, since training draws rare classes more often than they are; chosen
+    on validation data"""
     unsure_below: float = 0.0
     """objects of which no class has at least this probability are called unsure, 0 to 1; chosen on validation data"""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -52,5 +59,9 @@ class MorphologySettings:
                 raise ValueError(f"{name} must be {value} in this version, not {getattr(self, name)}")
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature must be positive, not {self.temperature}")
+        if self.orientations not in ORIENTATIONS:
+            raise ValueError(f"orientations must be one of {ORIENTATIONS}, not {self.orientations}")
+        if len(self.offsets) != len(MORPHOLOGY_NAMES) or not all(math.isfinite(offset) for offset in self.offsets):
+            raise ValueError(f"offsets must be {len(MORPHOLOGY_NAMES)} finite numbers, not {self.offsets}")
         if not 0 <= self.unsure_below <= 1:
             raise ValueError(f"unsure_below must lie in [0, 1], not be {self.unsure_below}")

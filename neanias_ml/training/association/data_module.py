@@ -9,23 +9,17 @@ import numpy as np
 
 from neanias_ml.datasets.graph_store import GraphStore
 from neanias_ml.datasets.graphs import IslandGraph
-from neanias_ml.datasets.prepare_config import SIMULATED
 from neanias_ml.errors import InputError
 from neanias_ml.models.association.features import Features
 from neanias_ml.models.association.network import FeatureScale
 from neanias_ml.training.association.batches import GraphDataset, collate, feature_scale
-from neanias_ml.training.association.feed import GraphFeedConfig
+from neanias_ml.training.association.feed import GraphFeedConfig, source_of
 from neanias_ml.training.draw_module import DrawModule
 from neanias_ml.training.loader import DrawLoader
 from neanias_ml.training.sampling import ProcessPlace
 
 SCALE_GRAPHS = 500
 """Training fields whose features say what is usual."""
-
-
-def source_of(field: str) -> str:
-    """Source of a field by its name: real maps are called ``source:name``."""
-    return field.split(":", maxsplit=1)[0] if ":" in field else SIMULATED
 
 
 class GraphDataModule(DrawModule[Sequence[IslandGraph]]):

@@ -16,6 +16,7 @@ from neanias_ml.models.association.grouping import groups_of
 from neanias_ml.models.association.network import GraphOutputs, IslandGraphNetwork
 from neanias_ml.models.calibration import fit_binary_temperature, fit_class_temperature
 from neanias_ml.training.association.batches import graph_sample
+from neanias_ml.training.association.feed import source_of
 from neanias_ml.training.association.scores import GroupedField, total_metric
 
 FloatArray = NDArray[np.float64]
@@ -36,16 +37,24 @@ def fit_operating_point(
 ) -> GraphSettings:
     """The settings with the temperature of the least cross-entropy and the threshold of the best exact sets.
 
-    Where no known pair is of one object there is nothing to choose by, and the settings stay.
+    Best is the mean over the sources of fields that hold objects of several islands: simulated ones are many, and real
+    skies are what counts. Where no known pair is of one object there is nothing to choose by, and the settings stay.
     """
     said, true = known_pairs(graphs, outputs)
     if not true.any():
         return settings
     settings = dataclasses.replace(settings, temperature=fit_binary_temperature(said, true))
 
+    sources = [source_of(graph.field) for graph in graphs]
+    with_groups = {source for source, graph in zip(sources, graphs, strict=True) if graph.n_grouped}
+
     def found(threshold: float) -> float:
-        tried = dataclasses.replace(settings, threshold=threshold)
-        return float(np.nan_to_num(total_metric("exact_set_f1", grouped_fields(tried, graphs, outputs))))
+        fields = grouped_fields(dataclasses.replace(settings, threshold=threshold), graphs, outputs)
+        scores = [
+            total_metric("exact_set_f1", [field for field, of in zip(fields, sources, strict=True) if of == source])
+            for source in sorted(with_groups)
+        ]
+        return float(np.nan_to_num(np.nanmean(scores)))
 
     scores = [found(threshold) for threshold in THRESHOLDS]
     return dataclasses.replace(settings, threshold=THRESHOLDS[int(np.argmax(scores))])

@@ -23,9 +23,11 @@ class CutoutSample(NamedTuple):
     image: Tensor
     """(3, F, F) float32"""
     scalars: Tensor
-    """(8,) float32"""
+    """(23,) float32"""
     label: int
     """index in ``MORPHOLOGY_NAMES``"""
+    untold: bool
+    """whether an FR-I label may mean a bent galaxy"""
 
 
 class CutoutBatch(NamedTuple):
@@ -34,9 +36,11 @@ class CutoutBatch(NamedTuple):
     images: Tensor
     """(B, 3, F, F) float32, channels last in memory"""
     scalars: Tensor
-    """(B, 8) float32"""
+    """(B, 23) float32"""
     labels: Tensor
     """(B,) int64"""
+    untold: Tensor
+    """(B,) bool"""
 
 
 class CutoutDataset(DrawDataset[CutoutSample]):
@@ -48,6 +52,8 @@ class CutoutDataset(DrawDataset[CutoutSample]):
         Cutouts, in memory or read one by one (`neanias_ml.datasets.cutout_store.CutoutStore`).
     labels
         (N,) index of the class of each.
+    untold
+        (N,) whether labels do not tell bent galaxies from FR-I ones.
     feed
         How cutouts are varied; None leaves them as they are.
     seed
@@ -58,6 +64,7 @@ class CutoutDataset(DrawDataset[CutoutSample]):
         self,
         cutouts: Sequence[MorphologyCutout],
         labels: NDArray[np.int64],
+        untold: NDArray[np.bool_],
         *,
         feed: CutoutFeedConfig | None = None,
         seed: int = 0,
@@ -65,6 +72,7 @@ class CutoutDataset(DrawDataset[CutoutSample]):
         super().__init__(cutouts, is_varied=feed is not None, seed=seed)
         self.cutouts = cutouts
         self.labels = labels
+        self.untold = untold
         self.feed = feed
 
     def sample(self, row: int, rng: np.random.Generator | None) -> CutoutSample:
@@ -73,7 +81,12 @@ class CutoutDataset(DrawDataset[CutoutSample]):
         if self.feed is not None and rng is not None:
             cutout = vary(cutout, rng, self.feed)
         inputs = cutout_inputs(cutout)
-        return CutoutSample(torch.from_numpy(inputs.image), torch.from_numpy(inputs.scalars), int(self.labels[row]))
+        return CutoutSample(
+            image=torch.from_numpy(inputs.image),
+            scalars=torch.from_numpy(inputs.scalars),
+            label=int(self.labels[row]),
+            untold=bool(self.untold[row]),
+        )
 
 
 def collate(samples: Sequence[CutoutSample]) -> CutoutBatch:
@@ -83,4 +96,5 @@ def collate(samples: Sequence[CutoutSample]) -> CutoutBatch:
         images=images.contiguous(memory_format=torch.channels_last),
         scalars=torch.stack([sample.scalars for sample in samples]),
         labels=torch.tensor([sample.label for sample in samples], dtype=torch.int64),
+        untold=torch.tensor([sample.untold for sample in samples], dtype=torch.bool),
     )

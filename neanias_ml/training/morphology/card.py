@@ -38,6 +38,27 @@ def metrics_table(metrics: dict[str, Any], details: dict[str, Any]) -> str:
     ])  # fmt: skip
 
 
+def sources_table(sources: dict[str, Any]) -> str:
+    """Markdown table of the scores of each label set, from what `source_details` says."""
+    lines = [
+        "| set | objects | accuracy | calibration error | not unsure | accuracy of these | FR-I or FR-II | not unsure "
+        "| FR-I or FR-II of these |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, scores in sources.items():
+        shown = (
+            percent_interval(scores["accuracy"]),
+            percent(scores["calibration_error"]),
+            percent_interval(scores.get("sure_share")),
+            percent_interval(scores.get("sure_accuracy")),
+            percent_interval(scores.get("fr_accuracy")),
+            percent_interval(scores.get("fr_sure_share")),
+            percent_interval(scores.get("fr_sure_accuracy")),
+        )
+        lines.append(f"| {name} | {scores['objects']} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
 def model_card(settings: MorphologySettings) -> str:
     """``MODEL_CARD.md`` of a trained morphology network."""
     metadata = settings.metadata
@@ -48,24 +69,38 @@ def model_card(settings: MorphologySettings) -> str:
 
 The morphology of extended radio sources: a residual network over a cutout of {settings.frame} pixels that the object
 fills ({", ".join(settings.channels)}) and {len(settings.scalars)} numbers ({", ".join(settings.scalars)}). Output:
-probabilities of {", ".join(settings.classes)}; "unsure" where none reaches {settings.unsure_below:.2f}.
+probabilities of {", ".join(settings.classes)}, averaged over {settings.orientations} orientations; "unsure" where none
+reaches {settings.unsure_below:.2f}. A bent galaxy is an edge-darkened (FR-I) one whose jets or tails bend.
 
 ## Training
 
 Widths {widths}, trained for {metadata["steps"]} steps of {metadata["training"]["batch_size"]} cutouts on
-{data["train"]["cutouts"]} objects of {data["train"]["fields"]} maps. Temperature {settings.temperature:.2f} and the
-limit of what is unsure (for an accuracy of {percent(metadata["feed"]["sure_accuracy"])}) come from
-{data["validation"]["cutouts"]} objects of other sky, the metrics from {data["test"]["cutouts"]}. Data digest
-`{metadata["data_digest"][:16]}`.
+{data["train"]["cutouts"]} objects of {data["train"]["fields"]} maps. Temperature {settings.temperature:.2f}, an
+offset of each class and the limit of what is unsure (for an accuracy of
+{percent(metadata["feed"]["sure_accuracy"])}) come from {data["validation"]["cutouts"]} objects of other sky, the
+metrics from {data["test"]["cutouts"]}. Data digest `{metadata["data_digest"][:16]}`.
 
 ## Metrics
 
+Test objects:
+
 {metrics_table(metadata["metrics"], details)}
+
+By label set, first the validation objects (on which calibration and limit were chosen), then the test objects. FR-I or
+FR-II: the likelier of the two (bent ones count as FR-I) for objects that certain labels call so; intervals by bootstrap
+over maps.
+
+{sources_table(details["validation_sources"])}
+
+{sources_table(details["sources"])}
 
 ## Limits
 
 - Classes without training objects are never answered with reason: {", ".join(absent) or "there are none"}.
 - An object is judged by the islands it was given: parts that the extraction or the association missed are missing here.
-- Simulated classes look as the simulation draws them; labels of real sets are those of their authors.
+- Simulated classes look as the simulation draws them; labels of real sets are those of their authors, who divide FR-I
+  from FR-II by different rules and saw the host galaxy, which the network does not.
+- Probabilities hold for skies with classes as frequent as in the validation objects of all sets together.
+- The pictures of RadioGalaxyNET hold no fluxes: their signal to noise was rebuilt and their noise added.
 - Objects of less than some three beams rarely show what they are.
 """

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from neanias_ml.datasets.cutout_store import CutoutStore
 from neanias_ml.errors import InputError
-from neanias_ml.models.morphology.classes import MORPHOLOGY_NAMES, UNKNOWN, labels_of_words
+from neanias_ml.models.morphology.classes import (
+    MORPHOLOGY_NAMES,
+    UNKNOWN,
+    bent_untold,
+    labels_of_words,
+    source_of_field,
+)
 from neanias_ml.training.draw_module import DrawModule, stride
 from neanias_ml.training.loader import DrawLoader
 from neanias_ml.training.morphology.batches import CutoutDataset, collate
@@ -77,25 +83,36 @@ class CutoutDataModule(DrawModule[CutoutStore]):
         """(N,) index in ``MORPHOLOGY_NAMES`` of each cutout of a split."""
         return labels_of_words(self.cutouts(split).words)
 
+    def untold(self, split: str) -> NDArray[np.bool_]:
+        """(N,) whether labels of a split do not tell bent galaxies from FR-I ones."""
+        return bent_untold(self.cutouts(split).fields)
+
     def draw_factors(self) -> FloatArray:
-        """(N,) how often each training cutout is drawn: rare classes more often, doubtful objects less."""
+        """(N,) how often each training cutout is drawn: rare classes and chosen sets more often, doubtful ones less."""
         one_each = [np.array([label + 1]) for label in self.labels("train")]
         factors = repeat_factors(one_each, n_classes=len(MORPHOLOGY_NAMES), threshold=self.feed.repeat_threshold)
-        confidence = np.asarray(self.cutouts("train").confidence, dtype=np.float64)
-        return factors * np.maximum(confidence, 1e-3)
+        cutouts = self.cutouts("train")
+        wanted = np.array([self.feed.repeat.get(source_of_field(field), 1.0) for field in cutouts.fields])
+        return factors * wanted * np.maximum(np.asarray(cutouts.confidence, dtype=np.float64), 1e-3)
 
     def train_dataloader(self) -> DrawLoader:
         """An epoch of cutouts in random order, each draw varied anew."""
-        cutouts = self.cutouts("train")
-        dataset = CutoutDataset(cutouts, self.labels("train"), feed=self.feed, seed=self.seed)
-        return self.draws(dataset, self.draw_factors())
+        return self.draws(self._dataset("train", feed=self.feed), self.draw_factors())
 
     def val_dataloader(self) -> DrawLoader:
         """Evenly spaced validation cutouts, as they are."""
-        cutouts = self.cutouts("validation")
-        step = stride(len(cutouts), self.feed.validation_cutouts)
-        return self.draws(CutoutDataset(cutouts.every(step), self.labels("validation")[::step]))
+        return self.draws(self._dataset("validation", most=self.feed.validation_cutouts))
 
     def test_dataloader(self) -> DrawLoader:
         """All test cutouts, as they are."""
-        return self.draws(CutoutDataset(self.cutouts("test"), self.labels("test")))
+        return self.draws(self._dataset("test"))
+
+    def _dataset(self, split: str, *, feed: CutoutFeedConfig | None = None, most: int | None = None) -> CutoutDataset:
+        step = stride(len(self.cutouts(split)), most)
+        return CutoutDataset(
+            self.cutouts(split).every(step),
+            self.labels(split)[::step],
+            self.untold(split)[::step],
+            feed=feed,
+            seed=self.seed,
+        )

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.datasets.manifest import SPLITS
-from neanias_ml.models.calibration import fit_class_temperature
-from neanias_ml.models.morphology.bundle import cutout_logits, save_morphology_bundle, softened
+from neanias_ml.models.morphology.bundle import cutout_logits, save_morphology_bundle
 from neanias_ml.models.morphology.classes import MORPHOLOGY_NAMES
 from neanias_ml.models.morphology.network import MorphologyNetwork
 from neanias_ml.models.morphology.settings import NETWORK, MorphologySettings
+from neanias_ml.training.morphology.calibrate import ClassCalibration, fit_calibration
 from neanias_ml.training.morphology.card import metrics_table, model_card
 from neanias_ml.training.morphology.data_module import CutoutDataModule
 from neanias_ml.training.morphology.scores import (
     MorphologyOutcome,
     morphology_details,
     morphology_metrics,
+    source_details,
     sure_limit,
 )
 from neanias_ml.training.network_kind import FinishedFit, FittedNetwork
@@ -44,14 +45,21 @@ def finish_morphology(fit: FinishedFit) -> FittedNetwork:
     assert isinstance(model, MorphologyNetwork) and isinstance(module, CutoutDataModule)
     model.eval()
     print("calibrating on the validation objects", flush=True)
-    temperature, unsure_below = calibrated(model, module)
-    print(f"temperature {temperature:.3f}, unsure below {unsure_below:.3f}; scoring the test objects", flush=True)
-    outcome = scored(model, module, "test", temperature=temperature)
+    calibration, validation = calibrated(model, module)
+    unsure_below = sure_limit(validation.confidence, validation.right, accuracy=module.feed.sure_accuracy)
+    said = f"temperature {calibration.temperature:.3f}, unsure below {unsure_below:.3f}"
+    print(f"{said}; scoring the test objects", flush=True)
+    outcome = scored(model, module, "test", calibration=calibration)
     metrics = morphology_metrics(outcome, unsure_below=unsure_below)
-    details = morphology_details(outcome, train_labels=module.labels("train"))
+    details = {
+        **morphology_details(outcome, train_labels=module.labels("train"), unsure_below=unsure_below),
+        "validation_sources": source_details(validation, unsure_below=unsure_below),
+    }
     settings = MorphologySettings(
         architecture=model.config,
-        temperature=temperature,
+        orientations=module.feed.orientations,
+        temperature=calibration.temperature,
+        offsets=calibration.offsets,
         unsure_below=unsure_below,
         metadata=fit.metadata(
             data=_data(fit.manifest, module),
@@ -69,21 +77,29 @@ def finish_morphology(fit: FinishedFit) -> FittedNetwork:
     return fitted
 
 
-def calibrated(model: MorphologyNetwork, module: CutoutDataModule) -> tuple[float, float]:
-    """Temperature, and the probability below which objects are called unsure, from the validation objects."""
-    raw = scored(model, module, "validation", temperature=1.0)
-    logits: NDArray[np.float64] = np.log(np.clip(raw.probabilities, 1e-12, 1.0))
-    temperature = fit_class_temperature(logits, raw.labels)
-    outcome = MorphologyOutcome(softened(logits, temperature=temperature), raw.labels, raw.fields)
-    limit = sure_limit(outcome.confidence, outcome.right, accuracy=module.feed.sure_accuracy)
-    return temperature, limit
+def calibrated(model: MorphologyNetwork, module: CutoutDataModule) -> tuple[ClassCalibration, MorphologyOutcome]:
+    """Calibration by the validation objects, and what it makes of them."""
+    logits = _logits(model, module, "validation")
+    calibration = fit_calibration(logits, module.labels("validation"), module.untold("validation"))
+    return calibration, _outcome(calibration.of(logits), module, "validation")
 
 
-def scored(model: MorphologyNetwork, module: CutoutDataModule, split: str, *, temperature: float) -> MorphologyOutcome:
+def scored(
+    model: MorphologyNetwork, module: CutoutDataModule, split: str, *, calibration: ClassCalibration
+) -> MorphologyOutcome:
     """What a network says of the objects of a split."""
+    return _outcome(calibration.of(_logits(model, module, split)), module, split)
+
+
+def _logits(model: MorphologyNetwork, module: CutoutDataModule, split: str) -> NDArray[np.float64]:
     cutouts = module.cutouts(split)
-    logits = cutout_logits(model, cutouts, batch_size=module.batch_size)
-    return MorphologyOutcome(softened(logits, temperature=temperature), module.labels(split), cutouts.fields)
+    return cutout_logits(model, cutouts, batch_size=module.batch_size, orientations=module.feed.orientations)
+
+
+def _outcome(probabilities: NDArray[np.float64], module: CutoutDataModule, split: str) -> MorphologyOutcome:
+    cutouts = module.cutouts(split)
+    certainty = np.asarray(cutouts.confidence, dtype=np.float64)
+    return MorphologyOutcome(probabilities, module.labels(split), cutouts.fields, certainty)
 
 
 def morphology_pictures(outcome: MorphologyOutcome, folder: RunFolder) -> dict[str, Callable[[], Figure]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,27 @@ from numpy.typing import NDArray
 
 from neanias_ml.evaluation import bootstrap_interval, expected_calibration_error
 from neanias_ml.evaluation.report import Metric
-from neanias_ml.models.morphology.classes import MORPHOLOGY_NAMES
+from neanias_ml.models.morphology.classes import (
+    MORPHOLOGY_NAMES,
+    bent_untold,
+    edge_brightened,
+    source_of_field,
+    told_apart,
+)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 N_CLASSES = len(MORPHOLOGY_NAMES)
 N_RESAMPLES = 500
+N_BINS = 10
+"""Of confidence, for the calibration error; sets of labelled objects are small."""
 
 
 @dataclass(frozen=True)
 class MorphologyOutcome:
     """What a network says of some objects, beside what they are.
+
+    Where the labels of a set do not tell bent galaxies from FR-I ones, neither do its answers here.
 
     Attributes
     ----------
@@ -31,21 +42,40 @@ class MorphologyOutcome:
         (N,) index of the true class.
     fields
         (N,) names of the sky fields, which are the independent units.
+    certainty
+        (N,) how sure the labels are, 0 to 1.
     """
 
     probabilities: FloatArray
     labels: IntArray
     fields: Sequence[str]
+    certainty: FloatArray
+
+    @cached_property
+    def said(self) -> FloatArray:
+        """(N, 9) probabilities of what the labels can tell apart."""
+        return told_apart(self.probabilities, bent_untold(self.fields))
+
+    @property
+    def sources(self) -> NDArray[np.str_]:
+        """(N,) label set of each object."""
+        return np.array([source_of_field(field) for field in self.fields], dtype=np.str_)
+
+    def rows(self, chosen: NDArray[np.bool_]) -> MorphologyOutcome:
+        """Some of the objects, by a mask (N,)."""
+        kept = np.flatnonzero(chosen)
+        fields = [self.fields[row] for row in kept.tolist()]
+        return MorphologyOutcome(self.probabilities[kept], self.labels[kept], fields, self.certainty[kept])
 
     @property
     def confidence(self) -> FloatArray:
         """(N,) probability of the most probable class."""
-        return np.asarray(self.probabilities.max(axis=1))
+        return np.asarray(self.said.max(axis=1))
 
     @property
     def right(self) -> NDArray[np.bool_]:
         """(N,) whether the most probable class is the true one."""
-        return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
+        return np.asarray(self.said.argmax(axis=1) == self.labels)
 
     @property
     def confusion(self) -> IntArray:
@@ -60,7 +90,7 @@ class MorphologyOutcome:
 
     def _confusions(self, group: IntArray, count: int) -> IntArray:
         counts = np.zeros((count, N_CLASSES, N_CLASSES), dtype=np.int64)
-        np.add.at(counts, (group, self.labels, self.probabilities.argmax(axis=1)), 1)
+        np.add.at(counts, (group, self.labels, self.said.argmax(axis=1)), 1)
         return counts
 
 
@@ -124,13 +154,56 @@ def morphology_metrics(outcome: MorphologyOutcome, *, unsure_below: float) -> di
     return metrics
 
 
-def morphology_details(outcome: MorphologyOutcome, *, train_labels: IntArray) -> dict[str, Any]:
-    """All else that is measured, as JSON values: counts, scores of each class, calibration, and a baseline.
+def fanaroff_riley_metrics(outcome: MorphologyOutcome, *, unsure_below: float) -> dict[str, Metric]:
+    """Whether FR-I and FR-II galaxies of certain labels are told apart, bent ones being FR-I; empty without any.
+
+    ``fr_accuracy`` is that of the likelier of the two on all of them; ``fr_sure_share`` is the part of them that is not
+    called unsure, ``fr_sure_accuracy`` the accuracy on that part.
+    """
+    classes = [MORPHOLOGY_NAMES.index(name) for name in ("FR-I", "bent", "FR-II")]
+    kept = outcome.rows(np.isin(outcome.labels, classes) & (outcome.certainty == 1.0))
+    if not len(kept.labels):
+        return {}
+    right = (edge_brightened(kept.probabilities) > 0.5) == (kept.labels == MORPHOLOGY_NAMES.index("FR-II"))
+    _, field = np.unique(np.asarray(kept.fields), return_inverse=True)
+    sure = kept.confidence >= unsure_below
+    parts = (right, sure & right, sure, np.ones(len(sure)))
+    columns = [np.bincount(field, weights=part) for part in parts]
+    metrics = {"fr_accuracy": _interval(lambda hits, _a, _b, whole: _share(hits, whole), *columns)}
+    metrics["fr_sure_share"] = _interval(lambda _a, _b, number, whole: _share(number, whole), *columns)
+    if sure.any():
+        metrics["fr_sure_accuracy"] = _interval(lambda _a, hits, number, _b: _share(hits, number), *columns)
+    return metrics
+
+
+def source_details(outcome: MorphologyOutcome, *, unsure_below: float) -> dict[str, Any]:
+    """Scores of each label set by itself, as JSON values."""
+    found = {}
+    for source in sorted(set(outcome.sources.tolist())):
+        part = outcome.rows(outcome.sources == source)
+        metrics = morphology_metrics(part, unsure_below=unsure_below)
+        named = {name: metrics[name] for name in metrics if not name.startswith("f1_")}
+        named |= fanaroff_riley_metrics(part, unsure_below=unsure_below)
+        found[source] = {
+            "objects": len(part.labels),
+            "certain": int((part.certainty == 1.0).sum()),
+            "calibration_error": _number(expected_calibration_error(part.confidence, part.right, n_bins=N_BINS)),
+            **{name: asdict(metric) for name, metric in named.items()},
+        }
+    return found
+
+
+def morphology_details(
+    outcome: MorphologyOutcome, *, train_labels: IntArray, unsure_below: float = 0.0
+) -> dict[str, Any]:
+    """All else that is measured, as JSON values: counts, scores of each class and set, calibration, and a baseline.
 
     Parameters
     ----------
     train_labels
         Labels of the training objects; the baseline calls everything by the commonest of them.
+    unsure_below
+        Probability below which objects are called unsure.
     """
     confusion = outcome.confusion
     true, answered, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
@@ -150,7 +223,10 @@ def morphology_details(outcome: MorphologyOutcome, *, train_labels: IntArray) ->
             for row, name in enumerate(MORPHOLOGY_NAMES)
         },
         "confusion": confusion.tolist(),
-        "calibration_error": _number(expected_calibration_error(outcome.confidence, outcome.right)),
+        "calibration_error": _number(
+            expected_calibration_error(outcome.confidence, outcome.right, n_bins=N_BINS)
+        ),
+        "sources": source_details(outcome, unsure_below=unsure_below),
         "baseline": {
             "answer": MORPHOLOGY_NAMES[commonest],
             "accuracy": _number(_share(true[commonest], true.sum())),

@@ -1,6 +1,8 @@
 """The morphology network and its bundle."""
 
+import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from neanias_ml.datasets.cutout_store import FRAME
 from neanias_ml.errors import ModelError
 from neanias_ml.models.bundle_folder import bundle_network, write_digests
 from neanias_ml.models.morphology.bundle import (
+    cutout_logits,
     load_morphology_bundle,
     names_of,
+    oriented,
     save_morphology_bundle,
     softened,
 )
@@ -62,9 +66,9 @@ def test_numbers_beside_the_image_reach_the_answer(model):
     assert not torch.allclose(model(images, zeros), model(images, zeros + 1))
 
 
-@pytest.mark.parametrize("values", [{"widths": ()}, {"widths": (8,), "blocks": (1, 1)}, {"features": 0}])
+@pytest.mark.parametrize("values", [{"widths": ()}, {"widths": (8,), "blocks": (1, 1)}, {"features": 0}, {"shrink": 5}])
 def test_an_architecture_is_checked(values):
-    with pytest.raises(ValueError, match=r"must be|need"):
+    with pytest.raises(ValueError, match=r"must|need"):
         MorphologyConfig(**values)
 
 
@@ -79,6 +83,51 @@ def test_a_bundle_answers_as_the_network_did(bundle, model):
     np.testing.assert_allclose(answer.probabilities.sum(axis=1), 1.0)
     assert answer.names.tolist() == names_of(answer.probabilities, unsure_below=0.2).tolist()
     assert loaded.classify([]).names.shape == (0,)
+
+
+def test_views_are_the_eight_of_a_square_and_answers_do_not_depend_on_which_came(bundle, model):
+    image = torch.arange(9.0).reshape(1, 1, 3, 3)
+    views = {tuple(oriented(image, view).flatten().tolist()) for view in range(8)}
+    assert len(views) == 8
+    assert views == {tuple(oriented(image.flip(3), view).flatten().tolist()) for view in range(8)}
+    cutout = drawn_set(2, seed=4)[1]
+    logits = cutout_logits(model, [cutout, *turned_copies(cutout)], orientations=8)
+    np.testing.assert_allclose(logits, np.tile(logits[:1], (8, 1)), atol=0.02)  # the numbers see half a pixel
+    single = cutout_logits(model, [cutout, *turned_copies(cutout)])
+    assert np.ptp(single, axis=0).max() > 2 * np.ptp(logits, axis=0).max()
+    parts = [cutout_logits(model, [one])[0] for one in turned_copies(cutout)]
+    assert not np.allclose(parts[0], parts[1], atol=1e-3)
+
+
+def turned_copies(cutout):
+    """The other seven views of a cutout."""
+    views = [(turns, mirrored) for turns in range(4) for mirrored in (False, True)][1:]
+
+    def seen(values, turns, mirrored):
+        turned = np.rot90(values, turns)
+        return turned[:, ::-1] if mirrored else turned
+
+    return [
+        dataclasses.replace(cutout, asinh_snr=seen(cutout.asinh_snr, *view), islands=seen(cutout.islands, *view))
+        for view in views
+    ]
+
+
+def test_a_network_may_shrink_its_image_first():
+    torch.manual_seed(1)
+    small = MorphologyNetwork(dataclasses.replace(TINY, shrink=2)).eval()
+    plain = MorphologyNetwork(TINY).eval()
+    plain.load_state_dict(small.state_dict())
+    images, scalars = torch.randn(3, 3, FRAME, FRAME), torch.randn(3, len(SCALAR_NAMES))
+    halved = images.reshape(3, 3, FRAME // 2, 2, FRAME // 2, 2).mean((3, 5))
+    torch.testing.assert_close(small(images, scalars), plain(halved, scalars))
+
+
+def test_offsets_of_classes_move_probabilities_as_another_prior_would():
+    logits = np.log([[0.5, 0.3, *[0.2 / 7] * 7]])
+    offsets = (0.0, math.log(4.0), *[0.0] * 7)
+    moved = softened(logits, temperature=1.0, offsets=offsets)
+    np.testing.assert_allclose(moved[0, :2], np.array([0.5, 1.2]) / 1.9)
 
 
 def test_names_are_unsure_below_the_limit():
@@ -98,6 +147,9 @@ def test_names_are_unsure_below_the_limit():
         ({"scalars": ["size"]}, "ConfigInvalid"),
         ({"temperature": 0.0}, "ConfigInvalid"),
         ({"unsure_below": 2.0}, "ConfigInvalid"),
+        ({"orientations": 3}, "ConfigInvalid"),
+        ({"offsets": [0.0, 1.0]}, "ConfigInvalid"),
+        ({"architecture": {"widths": [4, 8], "blocks": [1, 1], "features": 8, "shrink": 5}}, "ConfigInvalid"),
         ({"colour": "red"}, "ConfigUnknownKey"),
         ({"architecture": {"widths": [8, 8], "blocks": [1, 1], "features": 8}}, "WeightsMismatch"),
     ],

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from neanias_ml.datasets.cutout_store import CUTOUT_SUFFIX, FRAME, write_cutouts
-from neanias_ml.errors import InputError, ModelError
+from neanias_ml.errors import InputError, ModelError, UsageError
 from neanias_ml.evaluation.report import read_report
 from neanias_ml.models.morphology.bundle import load_morphology_bundle
 from neanias_ml.models.morphology.classes import MORPHOLOGY_NAMES
@@ -60,6 +60,8 @@ def test_the_bundle_tells_new_objects_apart(run):
     card = (run[1].bundle / "MODEL_CARD.md").read_text()
     assert "# drawn" in card and "| shell | 10 | 30 |" in card and "FR-X" in card
     metadata = bundle.settings.metadata
+    assert metadata["details"]["validation_sources"]["simulated"]["objects"] == 30
+    assert bundle.settings.orientations == 8 and len(bundle.settings.offsets) == 9
     assert metadata["data"]["train"]["cutouts"] == 90 and metadata["feed"]["fade"] == 0.3
 
 
@@ -80,6 +82,7 @@ def random_batch(count, seed=0):
         torch.randn(count, 3, FRAME, FRAME, generator=generator),
         torch.randn(count, len(SCALAR_NAMES), generator=generator),
         torch.randint(0, 9, (count,), generator=generator),
+        torch.zeros(count, dtype=torch.bool),
     )
 
 
@@ -95,6 +98,36 @@ def test_the_loss_is_the_plain_mean_of_the_samples_and_finite_without_any():
     empty = task.losses(random_batch(0))["loss_class"]
     empty.backward()
     assert empty.item() == 0.0 and task.batch_size_of(random_batch(0)) == 0
+
+
+def test_where_bent_is_untold_the_loss_is_that_of_both_classes_together():
+    task = MorphologyTask(TINY, learning_rate=1e-3, weight_decay=0.0).eval()
+    batch = random_batch(4)
+    labels, untold = torch.tensor([0, 0, 3, 1]), torch.tensor([True, False, True, True])
+    found = task.losses(batch._replace(labels=labels, untold=untold))["loss_class"].item()
+    chances = task.model(batch.images, batch.scalars).softmax(1)
+    counted = [chances[0, 0] + chances[0, 3], chances[1, 0], chances[2, 3], chances[3, 1]]
+    assert found == pytest.approx(-torch.stack(counted).log().mean().item(), rel=1e-5)
+
+
+def test_labels_that_do_not_tell_bent_galaxies_reach_the_batches_as_such(tmp_path):
+    known = drawn_set(3, 1, field="mirabest:a")
+    coarse = [dataclasses.replace(cutout, field="radiogalaxynet:b") for cutout in known]
+    write_cutouts(tmp_path / "validation" / f"a{CUTOUT_SUFFIX}", [*known, *coarse])
+    batch = next(iter(CutoutDataModule(tmp_path, place=ProcessPlace()).val_dataloader()))
+    assert batch.untold.tolist() == [False] * 3 + [True] * 3
+
+
+def test_chosen_sources_are_drawn_more_often(tmp_path):
+    cutouts = [dataclasses.replace(drawn_cutout("gauss", row), field=f"{name}:{row}")
+               for row, name in enumerate(("mirabest", "other"))]  # fmt: skip
+    write_cutouts(tmp_path / "train" / f"a{CUTOUT_SUFFIX}", cutouts)
+    factors = CutoutDataModule(tmp_path, feed=CutoutFeedConfig(repeat={"mirabest": 3.0})).draw_factors()
+    assert factors[0] == pytest.approx(3.0 * factors[1])
+    with pytest.raises(UsageError, match="must not be negative"):
+        CutoutFeedConfig(repeat={"mirabest": -1.0})
+    with pytest.raises(UsageError, match="1, 4 or 8"):
+        CutoutFeedConfig(orientations=3)
 
 
 def test_batches_depend_on_seed_and_epoch_and_not_on_loader_processes(cutout_folder):
