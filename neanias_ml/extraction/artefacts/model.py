@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -79,7 +80,7 @@ class ArtefactModel:
         try:
             content = json.loads(text)
             names = list(content["terms"])
-            arrays = {name: np.asarray(content[name], dtype=kind) for name, kind in _ARRAYS.items()}
+            arrays: dict[str, Any] = {name: np.asarray(content[name], dtype=kind) for name, kind in _ARRAYS.items()}
             model = cls(intercept=float(content["intercept"]), **arrays)
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ModelError("ArtefactModel", f"the artefact model cannot be read ({error}); {_HOW}") from error
