@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neanias_ml.cli.detect import DEFAULT_MODEL
+from neanias_ml.cli.shipped_models import ASSOCIATION, DETECTOR
 from neanias_ml.evaluation import FieldPair, Instances, count_by_class
 from neanias_ml.extraction import SourceFinder
 from neanias_ml.inference.detector import ObjectDetector
 from neanias_ml.maps import read_map
+from neanias_ml.models.association.bundle import load_graph_bundle
 from neanias_ml.models.bundle import load_bundle
-from neanias_ml.models.bundle_folder import verify_bundle
 from neanias_ml.models.classes import CLASS_LABELS, CLASS_NAMES
 from neanias_ml.simulation import read_truth
 
@@ -38,15 +38,6 @@ def extraction():
     return SourceFinder()(read_map(DATA / "sample_map.fits.gz"))
 
 
-def test_shipped_bundle_is_whole_and_small():
-    verify_bundle(DEFAULT_MODEL)
-    files = list(DEFAULT_MODEL.iterdir())
-    assert sum(path.stat().st_size for path in files) < 30e6
-    assert max(path.stat().st_size for path in files) < 16e6
-    card = (DEFAULT_MODEL / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert all(name in card for name in CLASS_NAMES)
-
-
 def test_extraction_finds_what_is_there(extraction, truth):
     """Nearly every visible object has an island on it, and nearly every island an object beneath it."""
     visible = truth.objects.select(truth.objects.visible & (truth.objects.class_name != "spurious"))
@@ -58,7 +49,8 @@ def test_extraction_finds_what_is_there(extraction, truth):
 
 
 def test_detected_objects_beat_the_classical_rule(extraction, true_instances):
-    catalogue = ObjectDetector(load_bundle(DEFAULT_MODEL))(extraction)
+    detector = ObjectDetector(load_bundle(DETECTOR), association=load_graph_bundle(ASSOCIATION))
+    catalogue = detector(extraction)
     lookup = np.concatenate([[0], catalogue.island_object_ids])
     objects, table = catalogue.objects, extraction.islands.table
     found = instances(lookup[extraction.islands.labels], objects.object_id, objects.class_name)

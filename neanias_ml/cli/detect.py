@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from neanias_ml.models.bundle import ModelBundle
     from neanias_ml.models.morphology.bundle import MorphologyBundle
 
-DEFAULT_MODEL = DETECTOR
 """The detector that is shipped with the project."""
 
 
@@ -31,7 +30,7 @@ def build_parser() -> ArgumentParser:
     parser = verb_parser("detect", description="Find, group and classify the sources of a radio map.")
     add_map_options(parser)
     parser.add_argument(
-        "--model", type=str, default=str(DEFAULT_MODEL), help="detector: folder of a bundle, or models:/NAME@ALIAS"
+        "--model", type=str, default=str(DETECTOR), help="detector: folder of a bundle, or models:/NAME@ALIAS"
     )
     parser.add_argument(
         "--association",

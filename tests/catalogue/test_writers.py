@@ -41,7 +41,7 @@ def tables(
     hostile = tmp_path_factory.mktemp("maps") / HOSTILE
     hostile.write_bytes(b"")
     radio_map = dataclasses.replace(extraction.radio_map, source=MapSource(hostile))
-    facts = provenance_facts(radio_map, software="neanias_ml 1", model="small <x> sha256:1")
+    facts = provenance_facts(radio_map, software="neanias_ml 1", models=("small <x> sha256:1",))
     return build_tables(extraction, catalogue=make_catalogue(extraction), provenance=facts)
 
 

@@ -19,9 +19,9 @@ FIT = {
 }  # fmt: skip
 LONG = FIT | {"max_steps": 12}
 """An epoch and its validation."""
-TOLERANCE = 2e-5
-"""Of a weight: sums of float32 numbers in another order, six steps of AdamW on, which move weights by 5e-3. Later steps
-let some weights drift further apart: AdamW divides gradients that are all but zero by their own size."""
+TOLERANCE = 2e-4
+"""Of a weight: sums of float32 numbers in another order, six steps of AdamW on, which move weights by 5e-3. Most
+agree to 1e-6; a few drift apart, because AdamW divides gradients that are all but zero by their own size."""
 
 
 def jobs(folders, *, ranks):
