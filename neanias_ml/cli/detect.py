@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from neanias_ml.models.bundle import ModelBundle
     from neanias_ml.models.morphology.bundle import MorphologyBundle
 
-"""The detector that is shipped with the project."""
-
 
 def build_parser() -> ArgumentParser:
     """The options of the verb."""
