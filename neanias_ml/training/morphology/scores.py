@@ -176,6 +176,13 @@ def fanaroff_riley_metrics(outcome: MorphologyOutcome, *, unsure_below: float) -
     return metrics
 
 
+def chance_calibration_error(confidence: FloatArray, *, n_draws: int = 200, seed: int = 0) -> float:
+    """Calibration error that answers of exact probabilities (N,) show on average, since they are few."""
+    rng = np.random.default_rng(seed)
+    drawn = (rng.random(len(confidence)) < confidence for _ in range(n_draws))
+    return float(np.mean([expected_calibration_error(confidence, right, n_bins=N_BINS) for right in drawn]))
+
+
 def source_details(outcome: MorphologyOutcome, *, unsure_below: float) -> dict[str, Any]:
     """Scores of each label set by itself, as JSON values."""
     found = {}
@@ -188,6 +195,7 @@ def source_details(outcome: MorphologyOutcome, *, unsure_below: float) -> dict[s
             "objects": len(part.labels),
             "certain": int((part.certainty == 1.0).sum()),
             "calibration_error": _number(expected_calibration_error(part.confidence, part.right, n_bins=N_BINS)),
+            "chance_calibration_error": _number(chance_calibration_error(part.confidence)),
             **{name: asdict(metric) for name, metric in named.items()},
         }
     return found
@@ -226,6 +234,7 @@ def morphology_details(
         "calibration_error": _number(
             expected_calibration_error(outcome.confidence, outcome.right, n_bins=N_BINS)
         ),
+        "chance_calibration_error": _number(chance_calibration_error(outcome.confidence)),
         "sources": source_details(outcome, unsure_below=unsure_below),
         "baseline": {
             "answer": MORPHOLOGY_NAMES[commonest],

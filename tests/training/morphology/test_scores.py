@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score
 
 from neanias_ml.errors import ModelError
+from neanias_ml.evaluation import expected_calibration_error
 from neanias_ml.models.morphology.classes import MORPHOLOGY_NAMES, told_apart
 from neanias_ml.training.morphology.calibrate import fit_calibration
+from neanias_ml.training.morphology.card import mistakes_text
 from neanias_ml.training.morphology.scores import (
     MorphologyOutcome,
     accuracy,
     balanced_accuracy,
+    chance_calibration_error,
     f1_scores,
     fanaroff_riley_metrics,
     morphology_details,
@@ -149,3 +152,21 @@ def test_calibration_learns_from_labels_that_do_not_tell_bent_galaxies():
     assert found.offsets[3] > min(found.offsets[4:])
     with pytest.raises(ModelError, match="at least one"):
         fit_calibration(np.empty((0, N_CLASSES)), np.empty(0, dtype=np.int64), np.empty(0, dtype=bool))
+
+
+def test_exact_probabilities_show_the_calibration_error_of_chance_and_no_more():
+    confidence = np.random.default_rng(7).uniform(0.3, 1.0, 300)
+    chance = chance_calibration_error(confidence)
+    assert chance == chance_calibration_error(confidence) and 0.02 < chance < 0.06
+    drawn = np.random.default_rng(8).random((50, 300)) < confidence
+    found = [expected_calibration_error(confidence, right, n_bins=10) for right in drawn]
+    assert np.mean(found) == pytest.approx(chance, rel=0.2)
+    assert chance_calibration_error(np.tile(confidence, 50)) < chance / 4
+
+
+def test_a_card_names_the_commonest_mistakes_first():
+    confusion = np.zeros((N_CLASSES, N_CLASSES), dtype=int)
+    confusion[1, 1], confusion[1, 0], confusion[4, 1] = 9, 1, 3
+    details = {"classes": dict.fromkeys(MORPHOLOGY_NAMES), "confusion": confusion.tolist()}
+    assert mistakes_text(details) == "resolved called FR-II (3 of 3), FR-II called FR-I (1 of 10)"
+    assert mistakes_text({**details, "confusion": np.eye(N_CLASSES, dtype=int).tolist()}) == "none"
