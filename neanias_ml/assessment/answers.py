@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.assessment.scores import IOU, ScoredMaps
+from neanias_ml.assessment.scores import ScoredMaps
+from neanias_ml.assessment.truth import IOU
 from neanias_ml.evaluation import Interval, calibration_counts, calibration_error, match_one_to_one, rejection_at_kept
 
 FloatArray = NDArray[np.float64]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neanias_ml.assessment.scores import IOU, ScoredMaps
-from neanias_ml.assessment.truth import SPURIOUS
+from neanias_ml.assessment.scores import ScoredMaps
+from neanias_ml.assessment.truth import IOU, SPURIOUS
 from neanias_ml.evaluation import FieldPair, Interval, match_one_to_one, share
 from neanias_ml.models.classes import CLASS_NAMES
 

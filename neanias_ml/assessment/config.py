@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neanias_ml.datasets.field_names import SIMULATED
 from neanias_ml.datasets.manifest import SPLITS
-from neanias_ml.datasets.prepare_config import SIMULATED
 from neanias_ml.datasets.real import REAL_SETS
 from neanias_ml.errors import UsageError
 from neanias_ml.extraction import FinderConfig

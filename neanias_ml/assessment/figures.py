@@ -11,8 +11,8 @@ import numpy as np
 from neanias_ml.assessment.binned import BinnedShare
 from neanias_ml.assessment.findings import Findings
 from neanias_ml.assessment.map_score import LINKING_LENGTHS
-from neanias_ml.assessment.scores import IOU
 from neanias_ml.assessment.tables import BINNED_TITLES, JUDGE_NAMES, bin_name
+from neanias_ml.assessment.truth import IOU
 from neanias_ml.evaluation import rejection_curve
 from neanias_ml.evaluation.rejection import KEPT_SHARE
 from neanias_ml.models.classes import CLASS_NAMES

@@ -28,6 +28,7 @@ from neanias_ml.assessment.binned import (
 )
 from neanias_ml.assessment.groupings import GroupingReport, grouping_reports, linking_curve
 from neanias_ml.assessment.scores import CaesarReport, ClassScores, ScoredMaps
+from neanias_ml.assessment.truth import IOU
 from neanias_ml.evaluation import Interval, PrecisionRecallCurve, precision_recall_by_class
 from neanias_ml.evaluation.report import EvaluationReport, Metric
 from neanias_ml.models.classes import CLASS_NAMES
@@ -113,7 +114,7 @@ def measure(scored: ScoredMaps) -> Findings:
         linking_length=length,
         linking_curve=linking_curve(scored),
         curves=tuple(
-            precision_recall_by_class(scored.pairs(), n_classes=len(CLASS_NAMES), iou_threshold=by_class.IOU)
+            precision_recall_by_class(scored.pairs(), n_classes=len(CLASS_NAMES), iou_threshold=IOU)
         ),
     )
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from neanias_ml.assessment.truth import IOU, SPURIOUS
 from neanias_ml.catalogue.display import cutout_picture, shades
 from neanias_ml.catalogue.png import png_file, without_colour
 from neanias_ml.evaluation import FieldPair, match_one_to_one
 from neanias_ml.extraction import Extraction
 from neanias_ml.extraction.shapes.contours import Polygon, mask_outline
 from neanias_ml.maps import Window
-from neanias_ml.models.classes import CLASS_LABELS, CLASS_NAMES
+from neanias_ml.models.classes import CLASS_NAMES
 
 IntArray = NDArray[np.int64]
 IntMap = NDArray[np.int32]
@@ -29,7 +30,6 @@ KINDS = {
     CLASS: "Wrong classes, the most confident first",
     GROUPING: "Wrong sets of islands, the brightest first",
 }
-IOU = 0.5
 PER_MAP = 3
 """Mistakes of a kind that are kept of a map."""
 PER_KIND = 12
@@ -38,7 +38,6 @@ PER_AREA = 3
 """No area of the sky shows more of them while others are left."""
 LONGEST_SIDE = 150
 MARGIN_BEAMS = 4.0
-SPURIOUS = CLASS_LABELS["spurious"]
 EIGHT = np.ones((3, 3), dtype=bool)
 
 

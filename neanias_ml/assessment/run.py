@@ -12,7 +12,7 @@ from neanias_ml.assessment.config import AssessmentConfig
 from neanias_ml.assessment.labelled_maps import MapSource, open_source
 from neanias_ml.assessment.map_score import Detect, MapScore, score_map
 from neanias_ml.assessment.scores import ScoredMaps
-from neanias_ml.errors import InputError, NeaniasError, UsageError
+from neanias_ml.errors import InputError, UsageError
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage's name, the steps done and the steps in all."""
@@ -110,46 +110,21 @@ def _scored(
     assert isinstance(detect, ModelChoice)
     # spawned, because forked children of a process with running threads may hang
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        max_workers=workers, mp_context=context, initializer=_start_worker, initargs=(config, detect)
-    ) as pool:
-        futures = [pool.submit(_work, number) for number in range(len(source))]
+    with ProcessPoolExecutor(max_workers=workers, mp_context=context, initializer=_start_worker) as pool:
+        futures = [pool.submit(_work, number, config, detect) for number in range(len(source))]
         try:
             for future in futures:
-                result = future.result()
-                if isinstance(result, _Refusal):
-                    raise result.error()
-                yield result
+                yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # or an error would be told only after all other work
             raise
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """An error for the user on its way from another process."""
-
-    kind: type[NeaniasError]
-    code: str
-    message: str
-
-    def error(self) -> NeaniasError:
-        return self.kind(self.code, self.message)
+_kept: list[tuple[MapSource, Detect]] = []
+"""What a process keeps between maps."""
 
 
-@dataclass
-class _Worker:
-    """What a process keeps between maps."""
-
-    source: MapSource
-    config: AssessmentConfig
-    detect: Detect
-
-
-_worker: list[_Worker | _Refusal] = []
-
-
-def _start_worker(config: AssessmentConfig, choice: ModelChoice) -> None:
+def _start_worker() -> None:
     import logging
     import warnings
 
@@ -158,21 +133,11 @@ def _start_worker(config: AssessmentConfig, choice: ModelChoice) -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    try:
-        _worker.append(_Worker(open_source(config), config, open_model(choice).detect))
-    except NeaniasError as error:
-        _worker.append(_refusal(error))
 
 
-def _work(number: int) -> MapScore | _Refusal:
-    worker = _worker[0]
-    if isinstance(worker, _Refusal):
-        return worker
-    try:
-        return score_map(worker.source.read(number), worker.detect, finder=worker.config.finder)
-    except NeaniasError as error:
-        return _refusal(error)
-
-
-def _refusal(error: NeaniasError) -> _Refusal:
-    return _Refusal(type(error), error.code, error.message)
+def _work(number: int, config: AssessmentConfig, choice: ModelChoice) -> MapScore:
+    """Score a map; networks are loaded here, because an error of the initializer would break the pool unexplained."""
+    if not _kept:
+        _kept.append((open_source(config), open_model(choice).detect))
+    source, detect = _kept[0]
+    return score_map(source.read(number), detect, finder=config.finder)

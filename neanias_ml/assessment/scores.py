@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.assessment.map_score import MapScore
+from neanias_ml.assessment.truth import IOU
 from neanias_ml.evaluation import (
     AreaResamples,
     FieldPair,
@@ -27,7 +28,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-IOU = 0.5
 IOUS = np.linspace(0.5, 0.95, 10)
 """Thresholds over which AP is averaged, as COCO does."""
 N_CLASSES = len(CLASS_NAMES)

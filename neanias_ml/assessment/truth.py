@@ -25,6 +25,8 @@ FloatArray = NDArray[np.float64]
 BRIGHT_SNR = 100.0
 """An island of at least this peak signal to noise is a bright source: its sidelobes can reach the threshold."""
 SPURIOUS = CLASS_LABELS["spurious"]
+IOU = 0.5
+"""Least overlap of the masks of a true and a catalogued object that match."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from neanias_ml.cli.model_reference import model_folder_of
 from neanias_ml.cli.options import instantiated, parse_options, require_output, silent_libraries, verb_parser
 from neanias_ml.cli.progress import ProgressLine
 from neanias_ml.cli.shipped_models import ASSOCIATION, DETECTOR, optional_model
+from neanias_ml.datasets.field_names import SIMULATED
 from neanias_ml.datasets.labels.statistics import table_lines
 from neanias_ml.datasets.manifest import SPLITS
-from neanias_ml.datasets.prepare_config import SIMULATED
 from neanias_ml.datasets.real import REAL_SETS
 from neanias_ml.errors import UsageError
 from neanias_ml.evaluation.report import Metric

@@ -18,6 +18,7 @@ from typing import Any
 import neanias_ml
 from neanias_ml.datasets.channels import CHANNEL_NAMES
 from neanias_ml.datasets.cutout_store import CUTOUT_SUFFIX, MorphologyCutout, cutout_settings, write_cutouts
+from neanias_ml.datasets.field_names import SIMULATED
 from neanias_ml.datasets.graph_store import GRAPH_SUFFIX, graph_settings, write_graphs
 from neanias_ml.datasets.graphs import IslandGraph
 from neanias_ml.datasets.manifest import (
@@ -29,7 +30,7 @@ from neanias_ml.datasets.manifest import (
     write_json,
     write_manifest,
 )
-from neanias_ml.datasets.prepare_config import SIMULATED, PreparationConfig, RealSource
+from neanias_ml.datasets.prepare_config import PreparationConfig, RealSource
 from neanias_ml.datasets.prepare_maps import MapRecord, MapTask, opened, prepared_map, real_items, real_tasks
 from neanias_ml.datasets.real import RealSet
 from neanias_ml.datasets.shards import SHARD_SUFFIX, read_shard, write_shard

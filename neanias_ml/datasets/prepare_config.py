@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from neanias_ml.datasets.field_names import SIMULATED
 from neanias_ml.datasets.real import require_known
 from neanias_ml.datasets.resampling import PIXELS_PER_BEAM
 from neanias_ml.datasets.sky_splits import SplitShares
 from neanias_ml.datasets.tiles import TILE_SIZE
 from neanias_ml.errors import UsageError
 from neanias_ml.extraction import FinderConfig
-
-SIMULATED = "simulated"
-"""Name of the simulated fields among the sources of tiles."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neanias_ml.datasets.cutout_store import MorphologyCutout
+from neanias_ml.datasets.field_names import CROWDED_SUFFIX, SIMULATED
 from neanias_ml.datasets.fields import (
     PreparedField,
     covering_windows,
@@ -22,7 +23,7 @@ from neanias_ml.datasets.fields import (
 )
 from neanias_ml.datasets.graphs import IslandGraph
 from neanias_ml.datasets.manifest import SPLITS
-from neanias_ml.datasets.prepare_config import SIMULATED, PreparationConfig, RealSource
+from neanias_ml.datasets.prepare_config import PreparationConfig, RealSource
 from neanias_ml.datasets.real import RealSet, open_real_set
 from neanias_ml.datasets.real.base import entry_seed
 from neanias_ml.datasets.real.label_set import LabelFileSet
@@ -33,9 +34,6 @@ from neanias_ml.maps import Window
 from neanias_ml.simulation import SkyConfig, random_config, simulate_sky
 from neanias_ml.simulation.random_config import crowded_population
 from neanias_ml.simulation.sources.draws import log_uniform
-
-CROWDED_SUFFIX = "-crowded"
-"""Ends the names of simulated fields that were drawn rich in radio galaxies."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-SIMULATED = "simulated"
-"""Name of the simulated fields among the sources of a data manifest."""
+from neanias_ml.datasets.field_names import SIMULATED
 
 
 def percent(value: float | None) -> str:

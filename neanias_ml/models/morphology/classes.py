@@ -8,6 +8,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from neanias_ml.datasets.field_names import source_of_field
+
 MORPHOLOGY_NAMES = ("FR-I", "FR-II", "FR-X", "bent", "resolved", "shell", "nebula", "diffuse", "ring")
 """In the order of the network's outputs.
 
@@ -77,12 +79,6 @@ def labels_of_words(words: Sequence[str]) -> NDArray[np.int64]:
 def bent_untold(fields: Sequence[str]) -> NDArray[np.bool_]:
     """Whether the labels (N,) of some sky fields do not tell bent galaxies from FR-I ones; see `BENT_UNTOLD`."""
     return np.isin([source_of_field(field) for field in fields], BENT_UNTOLD)
-
-
-def source_of_field(field: str) -> str:
-    """Label set of a sky field by its name ``SET:MAP``; "simulated" for the fields of simulations."""
-    source, colon, _ = field.partition(":")
-    return source if colon else "simulated"
 
 
 def told_apart(probabilities: NDArray[np.float64], untold: NDArray[np.bool_]) -> NDArray[np.float64]:

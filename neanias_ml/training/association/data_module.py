@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from neanias_ml.datasets.field_names import source_of_field
 from neanias_ml.datasets.graph_store import GraphStore
 from neanias_ml.datasets.graphs import IslandGraph
 from neanias_ml.errors import InputError
 from neanias_ml.models.association.features import Features
 from neanias_ml.models.association.network import FeatureScale
 from neanias_ml.training.association.batches import GraphDataset, collate, feature_scale
-from neanias_ml.training.association.feed import GraphFeedConfig, source_of
+from neanias_ml.training.association.feed import GraphFeedConfig
 from neanias_ml.training.draw_module import DrawModule
 from neanias_ml.training.loader import DrawLoader
 from neanias_ml.training.sampling import ProcessPlace
@@ -87,7 +88,7 @@ class GraphDataModule(DrawModule[Sequence[IslandGraph]]):
         """An epoch of graphs in random order, those of each source as often as the feed says, each varied anew."""
         graphs = self.graphs("train")
         dataset = GraphDataset(graphs, features=self.features, feed=self.feed, seed=self.seed)
-        factors = [self.feed.repeat.get(source_of(graph.field), 1.0) for graph in graphs]
+        factors = [self.feed.repeat.get(source_of_field(graph.field), 1.0) for graph in graphs]
         return self.draws(dataset, np.array(factors))
 
     def val_dataloader(self) -> DrawLoader:

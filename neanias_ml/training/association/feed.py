@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from neanias_ml.datasets.prepare_config import SIMULATED
 from neanias_ml.errors import UsageError
 
 
@@ -44,8 +43,3 @@ class GraphFeedConfig:
     def is_still(self) -> bool:
         """Whether nothing is varied."""
         return self.flux_jitter == self.drop_islands == self.drop_pairs == 0
-
-
-def source_of(field: str) -> str:
-    """Source of a field by its name: real maps are called ``source:name``."""
-    return field.split(":", maxsplit=1)[0] if ":" in field else SIMULATED

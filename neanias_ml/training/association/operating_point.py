@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
+from neanias_ml.datasets.field_names import source_of_field
 from neanias_ml.datasets.graphs import IslandGraph
 from neanias_ml.models.association.bundle import GraphSettings
 from neanias_ml.models.association.grouping import groups_of
 from neanias_ml.models.association.network import GraphOutputs, IslandGraphNetwork
 from neanias_ml.models.calibration import fit_binary_temperature, fit_class_temperature
 from neanias_ml.training.association.batches import graph_sample
-from neanias_ml.training.association.feed import source_of
 from neanias_ml.training.association.scores import GroupedField, total_metric
 
 FloatArray = NDArray[np.float64]
@@ -45,7 +45,7 @@ def fit_operating_point(
         return settings
     settings = dataclasses.replace(settings, temperature=fit_binary_temperature(said, true))
 
-    sources = [source_of(graph.field) for graph in graphs]
+    sources = [source_of_field(graph.field) for graph in graphs]
     with_groups = {source for source, graph in zip(sources, graphs, strict=True) if graph.n_grouped}
 
     def found(threshold: float) -> float:

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neanias_ml.datasets.cutout_store import CutoutStore
+from neanias_ml.datasets.field_names import source_of_field
 from neanias_ml.errors import InputError
 from neanias_ml.models.morphology.classes import (
     MORPHOLOGY_NAMES,
     UNKNOWN,
     bent_untold,
     labels_of_words,
-    source_of_field,
 )
 from neanias_ml.training.draw_module import DrawModule, stride
 from neanias_ml.training.loader import DrawLoader

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neanias_ml.datasets.field_names import source_of_field
 from neanias_ml.evaluation import bootstrap_interval, expected_calibration_error
 from neanias_ml.evaluation.report import Metric
 from neanias_ml.models.morphology.classes import (
     MORPHOLOGY_NAMES,
     bent_untold,
     edge_brightened,
-    source_of_field,
     told_apart,
 )
 

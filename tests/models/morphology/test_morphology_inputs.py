@@ -10,6 +10,7 @@ import pytest
 
 from neanias_ml.datasets.channels import asinh_scale
 from neanias_ml.datasets.cutout_store import FRAME, MARGIN, MorphologyCutout
+from neanias_ml.datasets.field_names import source_of_field
 from neanias_ml.datasets.real import open_real_set
 from neanias_ml.models.morphology.classes import (
     MORPHOLOGY_NAMES,
@@ -18,7 +19,6 @@ from neanias_ml.models.morphology.classes import (
     bent_untold,
     edge_brightened,
     labels_of_words,
-    source_of_field,
     told_apart,
 )
 from neanias_ml.models.morphology.inputs import LARGEST_NUMBER, SCALAR_NAMES, cutout_inputs
