@@ -29,7 +29,8 @@ IntArray = NDArray[np.int64]
 GRAPH_WEIGHT = 0.5
 """Weight of the graph network's class beside that of the detector.
 
-From a half upwards F1 over all classes is level on simulated fields; extended sources lose where the detector has no say.
+From a half upwards F1 over all classes is level on simulated fields; extended sources lose where the detector has no
+say.
 """
 LEAST_OVERLAP = 0.5
 """A detection covers a group when the islands they share are at least this part of all islands of either."""
